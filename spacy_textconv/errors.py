@@ -1,0 +1,47 @@
+"""Every error message of the package, under a code that can be searched for."""
+
+
+class _WithCode(type):
+    """Puts the code in front of a message when it is looked up, as spaCy does."""
+
+    def __getattribute__(cls, code: str) -> str:
+        message = super().__getattribute__(code)
+        if code.startswith("__"):
+            return message
+        return f"[textconv {code}] {message}"
+
+
+class Errors(metaclass=_WithCode):
+    E001 = "`{name}` is {value!r}, but has to be a whole number of at least 1."
+    E002 = (
+        "`kernel_size` is {value}, but has to be odd, so that every window has a middle. "
+        "Use {lower} or {upper}."
+    )
+    E003 = (
+        "`dilations` is {value!r}, but has to be a list of at least one whole number of at "
+        "least 1, one for each layer: [1, 2, 4, 1], for example."
+    )
+    E004 = "`{name}` is {value!r}, but has to be one of: {choices}."
+    E005 = (
+        "`dropout` is {value!r}, but has to be at least 0 and less than 1, or null to follow "
+        "`[training] dropout`."
+    )
+    E006 = (
+        "The encoder was built with `width` = {width}, but its input has {actual} columns. Set "
+        "`width` to {actual}, or let the embedding layer produce {width} columns."
+    )
+    E007 = (
+        "The weights can't be read: {reason}. They have to be in the safetensors format, as "
+        "`to_disk` and `to_bytes` write it. Save the pipeline again from its source."
+    )
+    E008 = (
+        "The weights don't fit the architecture: {reason}. The config has to describe the "
+        "network that the weights were trained with; compare its sizes, such as `width`, "
+        "`kernel_size` and `dilations`."
+    )
+    E009 = "Device type {value!r} is unknown. Use 'cpu' or 'gpu'."
+    E010 = "`padding` is {value!r}, but has to be a whole number of at least 0."
+    E011 = (
+        "There is no gradient for a prediction. Call the model with `is_train=True`, or "
+        "`begin_update`, to train it."
+    )

@@ -1,0 +1,37 @@
+"""Checks of settings, shared by all layers: a bad value gets an error that names the setting."""
+
+from typing import Collection, Optional, Sequence
+
+from ..errors import Errors
+
+
+def check_positive(name: str, value: int) -> None:
+    """Raise a ValueError unless the value is a whole number of at least 1."""
+    if not isinstance(value, int) or value < 1:
+        raise ValueError(Errors.E001.format(name=name, value=value))
+
+
+def check_kernel_size(value: int) -> None:
+    """Raise a ValueError unless the kernel has a middle."""
+    check_positive("kernel_size", value)
+    if value % 2 == 0:
+        raise ValueError(Errors.E002.format(value=value, lower=value - 1, upper=value + 1))
+
+
+def check_dilations(value: Sequence[int]) -> None:
+    """Raise a ValueError unless there is a dilation of at least 1 for at least one layer."""
+    if not value or not all(isinstance(dilation, int) and dilation > 0 for dilation in value):
+        raise ValueError(Errors.E003.format(value=value))
+
+
+def check_choice(name: str, value: str, choices: Collection[str]) -> None:
+    """Raise a ValueError unless the value is one of the choices."""
+    if value not in choices:
+        options = ", ".join(f"'{choice}'" for choice in choices)
+        raise ValueError(Errors.E004.format(name=name, value=value, choices=options))
+
+
+def check_dropout(value: Optional[float]) -> None:
+    """Raise a ValueError unless the value is a rate or None."""
+    if value is not None and not 0.0 <= value < 1.0:
+        raise ValueError(Errors.E005.format(value=value))

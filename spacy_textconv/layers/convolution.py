@@ -1,0 +1,133 @@
+"""Convolution over packed rows, and what stands around it in a block."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.nn import Parameter
+
+from .checks import check_choice, check_kernel_size, check_positive
+from .packing import Packing
+
+INITIALIZATIONS = ("kaiming", "identity")
+
+
+class Convolution(nn.Module):
+    """A convolution over packed rows that keeps their number, as over an image of height 1.
+
+    Seen as `(1, width, 1, rows)`, a buffer of rows is an image in channels-last layout, so the
+    convolution of images applies without a copy. The weight is stored as `(out_width,
+    kernel_size, in_width)`, which is that layout too: it stays right when an optimizer writes
+    to it.
+
+    in_width (int): The number of columns of the input.
+    out_width (int): The number of columns of the output.
+    kernel_size (int): The number of rows that each output row sees. Has to be odd.
+    dilation (int): The distance between two of these rows.
+    groups (int): The number of groups that the columns are divided into; `in_width` makes the
+        convolution depthwise.
+    initialization (str): "kaiming" (He et al. 2015, section 2.2) or "identity" (Strubell et al.
+        2017, section 4.1: the middle of the kernel passes its input on).
+    """
+
+    def __init__(
+        self,
+        *,
+        in_width: int,
+        out_width: int,
+        kernel_size: int = 1,
+        dilation: int = 1,
+        groups: int = 1,
+        initialization: str = "kaiming",
+    ):
+        super().__init__()
+        check_positive("in_width", in_width)
+        check_positive("out_width", out_width)
+        check_kernel_size(kernel_size)
+        check_positive("dilation", dilation)
+        self.kernel_size = kernel_size
+        self.dilation = dilation
+        self.groups = groups
+        self.weight = Parameter(torch.empty(out_width, kernel_size, in_width // groups))
+        self.bias = Parameter(torch.zeros(out_width))
+        initialize_(self.weight, initialization)
+
+    @property
+    def reach(self) -> int:
+        """The number of rows that an output row sees to each side."""
+        return self.dilation * (self.kernel_size // 2)
+
+    def forward(self, x: Tensor, packing: Packing) -> Tensor:
+        """Convolve the rows of every document.
+
+        x (Tensor): The rows, those of the gap zero. The gap has to be at least `reach`.
+            *Shape:* (rows, in_width)
+        packing (Packing): Where the documents lie.
+        RETURNS (Tensor): *Shape:* (rows, out_width)
+        """
+        if self.kernel_size == 1 and self.groups == 1:
+            return F.linear(x, self.weight.squeeze(1), self.bias)
+        image = x.view(1, 1, *x.shape).permute(0, 3, 1, 2)  # (1, in_width, 1, rows)
+        kernel = self.weight.unsqueeze(1).permute(0, 3, 1, 2)  # (out, in, 1, kernel_size)
+        y = F.conv2d(
+            image,
+            kernel,
+            self.bias,
+            padding=(0, self.reach),
+            dilation=(1, self.dilation),
+            groups=self.groups,
+        )
+        return y.permute(0, 2, 3, 1).reshape(x.shape[0], -1)
+
+
+class GapNorm(nn.LayerNorm):
+    """Layer normalization (Ba et al. 2016) that leaves zeros in the gap, ready to be convolved."""
+
+    def forward(self, x: Tensor, packing: Packing) -> Tensor:  # type: ignore[override]
+        """
+        x (Tensor): *Shape:* (rows, width)
+        packing (Packing): Where the documents lie.
+        RETURNS (Tensor): *Shape:* (rows, width)
+        """
+        return packing.clear_gap_(super().forward(x))
+
+
+class LockedDropout(nn.Module):
+    """Dropout with one mask for all the rows of a document (Gal and Ghahramani 2016, section 4).
+
+    On a CPU, drawing a value for each element costs more than the convolution itself; this draws
+    one for each document and column.
+
+    p (float): The probability that a column is dropped.
+    """
+
+    def __init__(self, *, p: float):
+        super().__init__()
+        self.p = p
+
+    def forward(self, x: Tensor, packing: Packing) -> Tensor:
+        """
+        x (Tensor): *Shape:* (rows, width)
+        packing (Packing): Where the documents lie.
+        RETURNS (Tensor): *Shape:* (rows, width)
+        """
+        if not self.training or self.p == 0.0:
+            return x
+        keep = 1.0 - self.p
+        mask = x.new_empty(len(packing.lengths), x.shape[1]).bernoulli_(keep).div_(keep)
+        return x * mask.index_select(0, packing.document_of_row)
+
+
+def initialize_(weight: Tensor, initialization: str) -> None:
+    """Set the weight of a convolution, in place.
+
+    weight (Tensor): *Shape:* (out_width, kernel_size, in_width)
+    initialization (str): "kaiming" or "identity".
+    """
+    check_choice("initialization", initialization, INITIALIZATIONS)
+    out_width, kernel_size, in_width = weight.shape
+    with torch.no_grad():
+        if initialization == "identity":
+            weight.zero_()
+            weight[:, kernel_size // 2] = torch.eye(out_width, in_width) if in_width > 1 else 1.0
+        else:
+            nn.init.kaiming_normal_(weight.view(out_width, -1), nonlinearity="relu")

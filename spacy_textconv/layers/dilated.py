@@ -1,0 +1,128 @@
+"""Stacks of dilated convolutions, connected in one of three ways."""
+
+from typing import Dict, Sequence, Type
+
+import torch
+from torch import Tensor, nn
+
+from .blocks import BLOCKS, BlockSettings
+from .checks import check_choice, check_dilations, check_dropout, check_positive
+from .convolution import LockedDropout
+from .packing import PackedStack, Packing
+from .receptive_field import stack_receptive_field
+
+
+class Residual(nn.Module):
+    """Add what a block computes to its input (He et al. 2016)."""
+
+    def __init__(self, width: int):
+        super().__init__()
+
+    def forward(self, x: Tensor, y: Tensor) -> Tensor:
+        """
+        x (Tensor): The block's input. *Shape:* (rows, width)
+        y (Tensor): The block's output. *Shape:* (rows, width)
+        RETURNS (Tensor): *Shape:* (rows, width)
+        """
+        return x + y
+
+
+class Highway(nn.Module):
+    """Mix a block's input and output by a learned gate for each element (Srivastava et al. 2015,
+    section 2). The gate starts out mostly closed, as section 3.1 there advises."""
+
+    def __init__(self, width: int):
+        super().__init__()
+        self.gate = nn.Linear(width, width)
+        nn.init.constant_(self.gate.bias, -1.0)
+
+    def forward(self, x: Tensor, y: Tensor) -> Tensor:
+        """
+        x (Tensor): The block's input. *Shape:* (rows, width)
+        y (Tensor): The block's output. *Shape:* (rows, width)
+        RETURNS (Tensor): *Shape:* (rows, width)
+        """
+        return torch.lerp(x, y, torch.sigmoid(self.gate(x)))
+
+
+class Plain(nn.Module):
+    """Pass a block's output on alone."""
+
+    def __init__(self, width: int):
+        super().__init__()
+
+    def forward(self, x: Tensor, y: Tensor) -> Tensor:
+        """
+        x (Tensor): The block's input. *Shape:* (rows, width)
+        y (Tensor): The block's output. *Shape:* (rows, width)
+        RETURNS (Tensor): *Shape:* (rows, width)
+        """
+        return y
+
+
+CONNECTIONS: Dict[str, Type[nn.Module]] = {
+    "residual": Residual,
+    "highway": Highway,
+    "plain": Plain,
+}
+
+
+class DilatedStack(PackedStack):
+    """A stack of dilated convolutions over packed rows: with dilations that double, the receptive
+    field doubles with each layer too (Yu and Koltun 2016, section 2; for text Kalchbrenner et
+    al. 2016, "Neural machine translation in linear time").
+
+    width (int): The number of columns of input and output.
+    kernel_size (int): The size of each kernel. Has to be odd.
+    dilations (Sequence[int]): The dilation of each layer.
+    block (str): "conv", "gated", "bytenet" or "separable".
+    connection (str): "residual", "highway" or "plain".
+    iterations (int): How often the whole stack is applied, with the same weights (ID-CNN:
+        Strubell et al. 2017, section 4.1).
+    activation (str): "gelu", "mish", "relu", "silu" or "tanh". The gated block has its gate
+        instead.
+    dropout (float): The probability that a column of a block's output is dropped.
+    initialization (str): "kaiming" or "identity".
+    """
+
+    def __init__(
+        self,
+        *,
+        width: int,
+        kernel_size: int = 3,
+        dilations: Sequence[int] = (1, 2, 4, 1),
+        block: str = "conv",
+        connection: str = "residual",
+        iterations: int = 1,
+        activation: str = "gelu",
+        dropout: float = 0.0,
+        initialization: str = "kaiming",
+    ):
+        super().__init__()
+        check_dilations(dilations)
+        check_choice("block", block, BLOCKS)
+        check_choice("connection", connection, CONNECTIONS)
+        check_positive("iterations", iterations)
+        check_dropout(dropout)
+        self.blocks = nn.ModuleList()
+        self.connections = nn.ModuleList()
+        for dilation in dilations:
+            settings = BlockSettings(width, kernel_size, dilation, activation, initialization)
+            self.blocks.append(BLOCKS[block](settings))
+            self.connections.append(CONNECTIONS[connection](width))
+        self.dropout = LockedDropout(p=dropout)
+        self.norm = nn.LayerNorm(width)
+        self.iterations = iterations
+        self.gap = max(dilations) * (kernel_size // 2)
+        self.receptive_field = stack_receptive_field(kernel_size, dilations, iterations)
+
+    def forward(self, x: Tensor, packing: Packing) -> Tensor:
+        """
+        x (Tensor): *Shape:* (rows, width)
+        packing (Packing): Where the documents lie, with `gap` rows between them.
+        RETURNS (Tensor): *Shape:* (rows, width)
+        """
+        for _ in range(self.iterations):
+            for block, connect in zip(self.blocks, self.connections, strict=True):
+                x = connect(x, self.dropout(block(x, packing), packing))
+        return self.norm(x)

@@ -1,0 +1,87 @@
+"""The arithmetic of receptive fields, for ordinary and transposed convolutions.
+
+References: Dumoulin and Visin 2016, "A guide to convolution arithmetic for deep learning",
+sections 2 and 4; Araujo, Norris and Sim 2019, "Computing receptive fields of convolutional
+neural networks", Distill, section "Computing receptive field size" and "... region".
+"""
+
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import List, Sequence
+
+from ..errors import Errors
+from .checks import check_positive
+
+
+@dataclass(frozen=True)
+class ConvolutionShape:
+    """The shape of a convolution along the text.
+
+    kernel_size (int): The number of taps of the kernel.
+    stride (int): The distance between two outputs, in inputs; of a transposed convolution, the
+        distance between two inputs, in outputs.
+    dilation (int): The distance between two taps.
+    padding (int): The number of zeros before the first input, as torch counts them: a
+        transposed convolution drops as many outputs at its start.
+    transposed (bool): Whether the convolution is transposed.
+    """
+
+    kernel_size: int
+    stride: int = 1
+    dilation: int = 1
+    padding: int = 0
+    transposed: bool = False
+
+    def __post_init__(self) -> None:
+        for name in ("kernel_size", "stride", "dilation"):
+            check_positive(name, getattr(self, name))
+        if not isinstance(self.padding, int) or self.padding < 0:
+            raise ValueError(Errors.E010.format(value=self.padding))
+
+
+@dataclass(frozen=True)
+class ReceptiveField:
+    """What the outputs of a layer see of the network's input, measured in inputs.
+
+    size (int): The distance from the first to the last input that an output sees, both
+        included: the largest over all outputs where it differs between them, as it does after
+        a transposed convolution.
+    jump (Fraction): The distance between the middles of two neighbouring outputs.
+    start (Fraction): The middle of what the first output sees, where the first input is at 0.
+    """
+
+    size: int
+    jump: Fraction
+    start: Fraction
+
+
+def receptive_fields(layers: Sequence[ConvolutionShape]) -> List[ReceptiveField]:
+    """Compute what the outputs of every layer of a stack see of its input.
+
+    With an input stretched by `stride - 1` zeros between its rows, a transposed convolution is
+    an ordinary one of stride 1 (Dumoulin and Visin, section 4), so one rule serves both: the
+    taps of a kernel lie `dilation * jump` apart.
+
+    layers (Sequence[ConvolutionShape]): The layers, the one next to the input first.
+    RETURNS (List[ReceptiveField]): One for each layer.
+    """
+    fields = []
+    span, jump, start = Fraction(0), Fraction(1), Fraction(0)
+    for layer in layers:
+        taps = (layer.kernel_size - 1) * layer.dilation
+        padding = layer.padding
+        if layer.transposed:
+            jump /= layer.stride
+            padding = taps - padding
+        span += taps * jump
+        start += (Fraction(taps, 2) - padding) * jump
+        if not layer.transposed:
+            jump *= layer.stride
+        fields.append(ReceptiveField(int(span) + 1, jump, start))
+    return fields
+
+
+def stack_receptive_field(kernel_size: int, dilations: Sequence[int], iterations: int = 1) -> int:
+    """Compute how many rows each output of a stack of dilated convolutions sees."""
+    stack = [ConvolutionShape(kernel_size, dilation=dilation) for dilation in dilations]
+    return receptive_fields(stack * iterations)[-1].size

@@ -1,0 +1,209 @@
+"""The second step: vectors of tokens by themselves to vectors of tokens in context."""
+
+from typing import List, Literal, Optional, Sequence, cast
+
+from spacy.util import SimpleFrozenList
+from thinc.api import Model
+from thinc.types import Floats2d
+from thinc.util import torch2xp, xp2torch
+from torch import Tensor
+
+from ..errors import Errors
+from ..layers import DenseStack, DilatedStack, PackedStack, Packing, slice_documents
+from .shim import TorchShim
+from .types import EncoderForwardT, EncoderT
+
+# Prediction works through a batch in slices of about this many numbers for each buffer, small
+# enough for the caches of a CPU, large enough to fill a GPU.
+SLICE_SIZE = {"cpu": 2**19, "cuda": 2**23}
+
+DEFAULT_DILATIONS: List[int] = SimpleFrozenList([1, 2, 4, 1])
+
+
+def build_dilated_conv_encoder_v1(
+    *,
+    width: int,
+    kernel_size: int = 3,
+    dilations: List[int] = DEFAULT_DILATIONS,
+    block: Literal["conv", "gated", "bytenet", "separable"] = "conv",
+    connection: Literal["residual", "highway", "plain"] = "residual",
+    iterations: int = 1,
+    activation: Literal["gelu", "mish", "relu", "silu", "tanh"] = "gelu",
+    dropout: Optional[float] = None,
+    initialization: Literal["kaiming", "identity"] = "kaiming",
+    mixed_precision: bool = False,
+) -> Model[List[Floats2d], List[Floats2d]]:
+    """Build an encoder from a stack of dilated convolutions (Yu and Koltun 2016; for text:
+    ByteNet, Kalchbrenner et al. 2016, and ID-CNN, Strubell et al. 2017).
+
+    A token sees `1 + (kernel_size - 1) * sum(dilations) * iterations` tokens with itself in the
+    middle; the number is in `model.attrs["receptive_field"]`.
+
+    width (int): The width of the token vectors, both those that come in and those that go out.
+    kernel_size (int): The number of tokens that each layer looks at. Has to be odd.
+    dilations (List[int]): One number for each layer: the distance between the tokens that the
+        layer looks at.
+    block (str): What a layer does: "conv" (convolution and activation), "gated" (convolution
+        with a gated linear unit), "bytenet" (convolution at half the width, between a linear
+        reduction and expansion) or "separable" (convolution of each column by itself, then a
+        linear map across the columns). All begin with layer normalization.
+    connection (str): How a layer's output joins its input: "residual" (added), "highway" (mixed
+        by a learned gate) or "plain" (not at all).
+    iterations (int): How often the whole stack is applied, with the same weights.
+    activation (str): The activation function. The gated block has its gate instead.
+    dropout (Optional[float]): The rate of dropout after each layer, one mask for each document
+        and column; null follows `[training] dropout`.
+    initialization (str): "kaiming" or "identity" (layers begin by passing the middle token on,
+        which helps plain stacks).
+    mixed_precision (bool): Whether to compute in bfloat16 on a GPU.
+    RETURNS (Model[List[Floats2d], List[Floats2d]]): The encoder.
+    RAISES (ValueError): If a setting is out of its range.
+    """
+    stack = DilatedStack(
+        width=width,
+        kernel_size=kernel_size,
+        dilations=dilations,
+        block=block,
+        connection=connection,
+        iterations=iterations,
+        activation=activation,
+        dropout=dropout or 0.0,
+        initialization=initialization,
+    )
+    return _packed_encoder("dilated_conv_encoder", stack, width, dropout, mixed_precision)
+
+
+def build_dense_conv_encoder_v1(
+    *,
+    width: int,
+    growth_rate: int = 32,
+    kernel_size: int = 3,
+    dilations: List[int] = DEFAULT_DILATIONS,
+    bottleneck: Optional[int] = 4,
+    activation: Literal["gelu", "mish", "relu", "silu", "tanh"] = "gelu",
+    dropout: Optional[float] = None,
+    mixed_precision: bool = False,
+) -> Model[List[Floats2d], List[Floats2d]]:
+    """Build an encoder from a densely connected stack of dilated convolutions (DenseNet, Huang
+    et al. 2017): each layer sees the outputs of all layers before it, and a linear map takes
+    all of them together to `width` columns.
+
+    A token sees `1 + (kernel_size - 1) * sum(dilations)` tokens with itself in the middle; the
+    number is in `model.attrs["receptive_field"]`.
+
+    width (int): The width of the token vectors, both those that come in and those that go out.
+    growth_rate (int): The number of columns that each layer adds.
+    kernel_size (int): The number of tokens that each layer looks at. Has to be odd.
+    dilations (List[int]): One number for each layer: the distance between the tokens that the
+        layer looks at.
+    bottleneck (Optional[int]): Before each convolution, a linear map reduces what has been added
+        up to `bottleneck * growth_rate` columns; null for no such map.
+    activation (str): The activation function.
+    dropout (Optional[float]): The rate of dropout after each layer, one mask for each document
+        and column; null follows `[training] dropout`.
+    mixed_precision (bool): Whether to compute in bfloat16 on a GPU.
+    RETURNS (Model[List[Floats2d], List[Floats2d]]): The encoder.
+    RAISES (ValueError): If a setting is out of its range.
+    """
+    stack = DenseStack(
+        width=width,
+        growth_rate=growth_rate,
+        kernel_size=kernel_size,
+        dilations=dilations,
+        bottleneck=bottleneck,
+        activation=activation,
+        dropout=dropout or 0.0,
+    )
+    return _packed_encoder("dense_conv_encoder", stack, width, dropout, mixed_precision)
+
+
+def _packed_encoder(
+    name: str, stack: PackedStack, width: int, dropout: Optional[float], mixed_precision: bool
+) -> EncoderT:
+    """Wrap a stack over packed rows, which has a `gap` and a `receptive_field`."""
+    model: EncoderT = Model(
+        name,
+        forward,
+        dims={"nI": width, "nO": width},
+        attrs={"receptive_field": stack.receptive_field},
+        shims=[TorchShim(stack, mixed_precision=mixed_precision)],
+    )
+    if dropout is None:
+        # `[training] dropout` is written to every attribute of this name.
+        model.attrs["dropout_rate"] = 0.0
+    return model
+
+
+def forward(model: EncoderT, Xs: List[Floats2d], is_train: bool) -> EncoderForwardT:
+    width = model.get_dim("nI")
+    for X in Xs:
+        if X.shape[1] != width:
+            raise ValueError(Errors.E006.format(width=width, actual=X.shape[1]))
+    if is_train:
+        return _forward_train(model, Xs)
+    return _predict(model, Xs), _no_backprop
+
+
+def _forward_train(model: EncoderT, Xs: List[Floats2d]) -> EncoderForwardT:
+    lengths = [len(X) for X in Xs]
+    if not any(lengths):
+        return [X.copy() for X in Xs], lambda dYs: [dY.copy() for dY in dYs]
+    shim = cast(TorchShim, model.shims[0])
+    packing = Packing(lengths, cast(PackedStack, shim.module).gap, shim.device)
+    Y, torch_backprop = shim.begin_update(
+        _pack(model, Xs, packing), packing, dropout=model.attrs.get("dropout_rate")
+    )
+
+    def backprop(dYs: List[Floats2d]) -> List[Floats2d]:
+        return _unpack(torch_backprop(_pack(model, dYs, packing)), packing)
+
+    return _unpack(Y, packing), backprop
+
+
+def _predict(model: EncoderT, Xs: List[Floats2d]) -> List[Floats2d]:
+    shim = cast(TorchShim, model.shims[0])
+    width, gap = model.get_dim("nO"), cast(PackedStack, shim.module).gap
+    # Of its own for each document: a view of a batch's array would keep all of it in memory for
+    # as long as the document lives.
+    Ys = [model.ops.alloc2f(len(X), width, zeros=False) for X in Xs]
+    groups = slice_documents(
+        [len(X) for X in Xs],
+        max_rows=SLICE_SIZE[shim.device.type] // width,
+        gap=gap,
+        halo=model.attrs["receptive_field"] // 2,
+    )
+    for group in groups:
+        packing = Packing([len(part) for part in group], gap, shim.device)
+        rows = [Xs[part.document][part.context_start : part.context_stop] for part in group]
+        encoded = _to_rows(shim.predict(_pack(model, rows, packing), packing))
+        for part, row in zip(group, packing.starts, strict=True):
+            first = row + part.start - part.context_start
+            Ys[part.document][part.start : part.stop] = encoded[
+                first : first + part.stop - part.start
+            ]
+    return Ys
+
+
+def _pack(model: EncoderT, Xs: Sequence[Floats2d], packing: Packing) -> Tensor:
+    xp = model.ops.xp
+    gap = xp.zeros((packing.gap, Xs[0].shape[1]), dtype="float32")
+    parts = [Xs[0]]
+    for X in Xs[1:]:
+        parts += (gap, X)
+    return xp2torch(xp.concatenate(parts), device=packing.device)
+
+
+def _unpack(Y: Tensor, packing: Packing) -> List[Floats2d]:
+    rows = _to_rows(Y)
+    return [
+        rows[start : start + length]
+        for start, length in zip(packing.starts, packing.lengths, strict=True)
+    ]
+
+
+def _to_rows(Y: Tensor) -> Floats2d:
+    return cast(Floats2d, torch2xp(Y))
+
+
+def _no_backprop(dYs: List[Floats2d]) -> List[Floats2d]:
+    raise ValueError(Errors.E011)

@@ -1,0 +1,165 @@
+"""Where Thinc meets torch: a torch module as a citizen of a Thinc model."""
+
+import copy
+import os
+from contextlib import contextmanager
+from typing import Any, Callable, Dict, Iterator, Optional, Tuple, cast
+
+import safetensors.torch
+import torch
+from safetensors import SafetensorError
+from thinc.api import CupyOps, Optimizer, Shim, get_current_ops, set_gpu_allocator
+from thinc.types import FloatsXd
+from thinc.util import get_torch_default_device, torch2xp, xp2torch
+from torch import Tensor, nn
+
+from ..errors import Errors
+from ..layers import LockedDropout
+
+# A forked process has none of torch's threads, and waits for them forever as soon as it computes
+# with more than one. `nlp.pipe(n_process=2)` forks, so let each process compute with one thread,
+# as the workers of torch's DataLoader do.
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=lambda: torch.set_num_threads(1))
+
+BackpropT = Callable[[Tensor], Tensor]
+
+
+class TorchShim(Shim):
+    """Lets Thinc train, average, move, copy and save a torch module.
+
+    In contrast to Thinc's own `PyTorchShim`, averaged weights are applied, predictions run in
+    inference mode and never switch the module's state (so threads can share it), a copy has
+    its own optimizer state, weights are saved as safetensors, and `[training] dropout` reaches
+    the module.
+
+    module (nn.Module): A module whose sizes are all set. Its first argument and its output are
+        float tensors, and it takes any further arguments as they are.
+    mixed_precision (bool): Whether to compute in bfloat16 where that is safe, on CUDA devices
+        only. Parameters, gradients and outputs stay float32, and bfloat16 has the range of
+        float32, so no gradient has to be scaled.
+    """
+
+    def __init__(self, module: nn.Module, *, mixed_precision: bool = False):
+        super().__init__(module)
+        self.mixed_precision = mixed_precision
+        module.to(get_torch_default_device()).eval()
+        if isinstance(get_current_ops(), CupyOps):
+            set_gpu_allocator("pytorch")
+
+    @property
+    def module(self) -> nn.Module:
+        """The torch module."""
+        return self._model
+
+    @property
+    def device(self) -> torch.device:
+        """The device that the module is on."""
+        return next(self.module.parameters()).device
+
+    def predict(self, x: Tensor, *args: Any) -> Tensor:  # type: ignore[override]
+        """Apply the module, without dropout and without a backward pass."""
+        with torch.inference_mode(), self._autocast():
+            return self.module(x, *args).float()
+
+    def begin_update(  # type: ignore[override]
+        self, x: Tensor, *args: Any, dropout: Optional[float] = None
+    ) -> Tuple[Tensor, BackpropT]:
+        """Apply the module so that it can be trained.
+
+        x (Tensor): The input, which a gradient is computed for.
+        dropout (Optional[float]): The rate of all dropout in the module; None keeps the rates
+            that it was built with.
+        RETURNS (Tuple[Tensor, Callable[[Tensor], Tensor]]): The output, and a function from its
+            gradient to that of the input, which adds up the gradients of the parameters.
+        """
+        x.requires_grad_()
+        if dropout is not None:
+            for submodule in self.module.modules():
+                if isinstance(submodule, LockedDropout):
+                    submodule.p = dropout
+        self.module.train()
+        try:
+            with self._autocast():
+                y = self.module(x, *args).float()
+        finally:
+            self.module.eval()
+
+        def backprop(dy: Tensor) -> Tensor:
+            y.backward(dy)
+            return cast(Tensor, x.grad)
+
+        return y.detach(), backprop
+
+    def finish_update(self, optimizer: Optimizer) -> None:
+        """Let the optimizer change the parameters, in place, and forget the gradients."""
+        for name, param in self.module.named_parameters():
+            if param.grad is None:
+                continue
+            # As one dimension, because Thinc's optimizers refuse scalars.
+            weights = param.data.view(-1)
+            updated, _ = optimizer(
+                (self.id, name),
+                cast(FloatsXd, torch2xp(weights)),
+                cast(FloatsXd, torch2xp(param.grad.reshape(-1))),
+            )
+            weights.copy_(xp2torch(updated, device=param.device))
+            param.grad = None
+
+    @contextmanager
+    def use_params(self, params: Dict[Any, FloatsXd]) -> Iterator[None]:
+        """Use other parameters for a while, such as the averages of an optimizer."""
+        backup = {}
+        for name, param in self.module.named_parameters():
+            if (self.id, name) in params:
+                backup[name] = param.data.clone()
+                values = xp2torch(params[(self.id, name)], device=param.device)
+                param.data.view(-1).copy_(values.view(-1))
+        try:
+            yield
+        finally:
+            for name, values in backup.items():
+                self.module.get_parameter(name).data.copy_(values)
+
+    def copy(self) -> "TorchShim":
+        """Copy the module. The copy has an id of its own, and so its own optimizer state."""
+        copied = copy.deepcopy(self)
+        with Shim.global_id_lock:
+            Shim.global_id += 1
+            copied.id = Shim.global_id
+        return copied
+
+    def to_device(self, device_type: str, device_id: int) -> None:
+        """Move the module to the CPU or to a GPU."""
+        if device_type not in ("cpu", "gpu"):
+            raise ValueError(Errors.E009.format(value=device_type))
+        self.module.to("cpu" if device_type == "cpu" else f"cuda:{device_id}")
+
+    def to_bytes(self) -> bytes:
+        """Save the weights in the safetensors format."""
+        state = self.module.state_dict()
+        return safetensors.torch.save({name: value.cpu() for name, value in state.items()})
+
+    def from_bytes(self, data: bytes) -> "TorchShim":
+        """Load weights in the safetensors format onto the module's device. Nothing is changed
+        unless all of them fit."""
+        try:
+            loaded = safetensors.torch.load(data)
+        except (SafetensorError, TypeError) as err:
+            raise ValueError(Errors.E007.format(reason=err)) from err
+        state = self.module.state_dict()
+        missing, unknown = state.keys() - loaded.keys(), loaded.keys() - state.keys()
+        if missing or unknown:
+            reason = f"missing {sorted(missing)}, unknown {sorted(unknown)}"
+            raise ValueError(Errors.E008.format(reason=reason))
+        for name, value in loaded.items():
+            if value.shape != state[name].shape:
+                reason = f"'{name}' has the shape {tuple(value.shape)} in the file and "
+                reason += f"{tuple(state[name].shape)} in the network"
+                raise ValueError(Errors.E008.format(reason=reason))
+        self.module.load_state_dict(loaded)
+        return self
+
+    def _autocast(self) -> torch.autocast:
+        on_gpu = self.device.type == "cuda"
+        return torch.autocast("cuda", torch.bfloat16, enabled=self.mixed_precision and on_gpu)

@@ -1,0 +1,10 @@
+"""The types of the models, each named once."""
+
+from typing import Callable, List, Tuple
+
+from thinc.api import Model
+from thinc.types import Floats2d
+
+EncoderT = Model[List[Floats2d], List[Floats2d]]
+EncoderBackpropT = Callable[[List[Floats2d]], List[Floats2d]]
+EncoderForwardT = Tuple[List[Floats2d], EncoderBackpropT]

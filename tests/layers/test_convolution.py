@@ -1,0 +1,121 @@
+import pytest
+import torch
+import torch.nn.functional as F
+from hypothesis import given
+from hypothesis import strategies as st
+from torch.testing import assert_close
+
+from spacy_textconv.layers import Convolution, GapNorm, LockedDropout, Packing
+
+
+def pack(documents, gap):
+    """Lay documents end to end, in the slow and obvious way."""
+    packing = Packing([len(document) for document in documents], gap)
+    x = torch.zeros(packing.rows, documents[0].shape[1], dtype=documents[0].dtype)
+    for start, document in zip(packing.starts, documents, strict=True):
+        x[start : start + len(document)] = document
+    return x, packing
+
+
+@given(
+    st.lists(st.integers(1, 12), min_size=1, max_size=4),
+    st.sampled_from([1, 3, 5]),
+    st.integers(1, 4),
+    st.sampled_from([1, 2, 4]),
+    st.integers(0, 3),
+)
+def test_convolution_equals_conv1d_of_each_document(lengths, kernel_size, dilation, groups, spare):
+    torch.manual_seed(0)
+    layer = Convolution(
+        in_width=4, out_width=8, kernel_size=kernel_size, dilation=dilation, groups=groups
+    )
+    torch.nn.init.normal_(layer.bias)
+    documents = [torch.randn(length, 4) for length in lengths]
+    x, packing = pack(documents, layer.reach + spare)
+    y = layer(x, packing)
+    for start, document in zip(packing.starts, documents, strict=True):
+        expected = F.conv1d(
+            document.t().unsqueeze(0),
+            layer.weight.transpose(1, 2),
+            layer.bias,
+            padding=layer.reach,
+            dilation=dilation,
+            groups=groups,
+        )
+        assert_close(y[start : start + len(document)], expected[0].t(), atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("kernel_size, groups", [(1, 1), (3, 1), (3, 4)])
+def test_convolution_gradient(kernel_size, groups):
+    layer = Convolution(
+        in_width=4, out_width=4, kernel_size=kernel_size, dilation=2, groups=groups
+    ).double()
+    x, packing = pack([torch.randn(5, 4).double(), torch.randn(3, 4).double()], gap=2)
+
+    def apply(x, weight, bias):
+        return torch.func.functional_call(layer, {"weight": weight, "bias": bias}, (x, packing))
+
+    inputs = [t.detach().clone().requires_grad_() for t in (x, layer.weight, layer.bias)]
+    assert torch.autograd.gradcheck(apply, inputs)
+
+
+@pytest.mark.parametrize("groups", [1, 4])
+def test_identity_initialization_passes_the_input_on(groups):
+    layer = Convolution(
+        in_width=4, out_width=4, kernel_size=5, groups=groups, initialization="identity"
+    )
+    x, packing = pack([torch.randn(6, 4)], gap=2)
+    assert_close(layer(x, packing), x)
+
+
+def test_kaiming_initialization_keeps_the_scale_of_rectified_input():
+    torch.manual_seed(0)
+    layer = Convolution(in_width=64, out_width=256, kernel_size=3)
+    x, packing = pack([torch.relu(torch.randn(4000, 64))], gap=1)
+    # He et al. 2015: with variance 2 / fan-in, E[y^2] = 2 E[x^2] = 1.
+    assert layer(x, packing)[1:-1].square().mean().item() == pytest.approx(1.0, abs=0.05)
+
+
+@pytest.mark.parametrize(
+    "settings, message",
+    [
+        ({"kernel_size": 4}, "`kernel_size` is 4, but has to be odd.* Use 3 or 5"),
+        ({"kernel_size": 0}, "`kernel_size` is 0"),
+        ({"dilation": 0}, "`dilation` is 0"),
+        ({"in_width": 0}, "`in_width` is 0"),
+        ({"out_width": -1}, "`out_width` is -1"),
+        ({"initialization": "zeros"}, "`initialization` is 'zeros'.*'kaiming', 'identity'"),
+    ],
+)
+def test_convolution_refuses_bad_settings(settings, message):
+    with pytest.raises(ValueError, match=message):
+        Convolution(**{"in_width": 4, "out_width": 4, **settings})
+
+
+def test_gap_norm_normalizes_documents_and_leaves_zeros_in_the_gap():
+    norm = GapNorm(8)
+    torch.nn.init.normal_(norm.bias)
+    documents = [torch.randn(3, 8), torch.randn(2, 8)]
+    x, packing = pack(documents, gap=2)
+    y = norm(x, packing)
+    assert_close(y[3:5], torch.zeros(2, 8))
+    assert_close(y[5:], F.layer_norm(documents[1], (8,), norm.weight, norm.bias))
+
+
+def test_locked_dropout_drops_a_column_of_a_whole_document():
+    torch.manual_seed(0)
+    dropout = LockedDropout(p=0.25).train()
+    x, packing = pack([torch.ones(5, 2000), torch.ones(7, 2000)], gap=1)
+    y = dropout(x, packing)
+    first, second = y[:5], y[6:]
+    assert_close(first, first[:1].expand_as(first))
+    assert_close(second, second[:1].expand_as(second))
+    assert not torch.equal(first[0], second[0])
+    assert first.unique().tolist() == pytest.approx([0.0, 1 / 0.75])
+    assert (first[0] == 0).float().mean().item() == pytest.approx(0.25, abs=0.03)
+
+
+def test_locked_dropout_does_nothing_in_prediction_or_at_rate_0():
+    x, packing = pack([torch.randn(5, 8)], gap=0)
+    assert LockedDropout(p=0.5).eval()(x, packing) is x
+    assert LockedDropout(p=0.0).train()(x, packing) is x

@@ -1,0 +1,43 @@
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from spacy_textconv.layers import Packing, slice_documents
+
+lengths = st.lists(st.integers(0, 40), min_size=1, max_size=12)
+
+
+@given(lengths, st.integers(0, 9))
+def test_packing_places_documents_and_gaps(lengths, gap):
+    packing = Packing(lengths, gap)
+    owners = []
+    for i, length in enumerate(lengths):
+        owners += [(i, True)] * length
+        if i < len(lengths) - 1:
+            owners += [(i, False)] * gap
+    assert packing.rows == len(owners)
+    assert packing.document_of_row.tolist() == [document for document, _ in owners]
+    assert packing.gap_rows.tolist() == [row for row, (_, inside) in enumerate(owners) if not inside]
+    for i, (start, length) in enumerate(zip(packing.starts, lengths, strict=True)):
+        assert owners[start : start + length] == [(i, True)] * length
+
+
+def test_clear_gap_only_touches_the_gap():
+    packing = Packing([2, 0, 3], gap=2)
+    cleared = packing.clear_gap_(torch.ones(packing.rows, 4))
+    assert cleared[:, 0].tolist() == [1, 1, 0, 0, 0, 0, 1, 1, 1]
+
+
+@given(lengths, st.integers(1, 30), st.integers(0, 9), st.integers(0, 9))
+def test_slices_want_every_row_once_with_full_context(lengths, max_rows, gap, halo):
+    wanted = [[0] * length for length in lengths]
+    limit = max(max_rows, 4 * halo)
+    for group in slice_documents(lengths, max_rows=max_rows, gap=gap, halo=halo):
+        assert sum(len(part) for part in group) + gap * (len(group) - 1) <= limit
+        for part in group:
+            length = lengths[part.document]
+            assert part.context_start == max(0, part.start - halo)
+            assert part.context_stop == min(length, part.stop + halo)
+            for row in range(part.start, part.stop):
+                wanted[part.document][row] += 1
+    assert wanted == [[1] * length for length in lengths]
