@@ -112,7 +112,7 @@ def slice_documents(
     halo (int): The number of rows that the network looks to each side.
     YIELDS (List[Slice]): The slices of a group. Every row of every document is wanted once.
     """
-    max_rows = max(max_rows, 4 * halo)
+    max_rows = max(max_rows, 4 * halo, 1)
     group: List[Slice] = []
     rows = 0
     for document, length in enumerate(lengths):

@@ -17,7 +17,9 @@ def test_packing_places_documents_and_gaps(lengths, gap):
             owners += [(i, False)] * gap
     assert packing.rows == len(owners)
     assert packing.document_of_row.tolist() == [document for document, _ in owners]
-    assert packing.gap_rows.tolist() == [row for row, (_, inside) in enumerate(owners) if not inside]
+    assert packing.gap_rows.tolist() == [
+        row for row, (_, inside) in enumerate(owners) if not inside
+    ]
     for i, (start, length) in enumerate(zip(packing.starts, lengths, strict=True)):
         assert owners[start : start + length] == [(i, True)] * length
 

@@ -27,9 +27,7 @@ def seen_inputs(layers):
     for layer in layers:
         function = F.conv_transpose1d if layer.transposed else F.conv1d
         weight = torch.ones(1, 1, layer.kernel_size)
-        y = function(
-            y, weight, stride=layer.stride, dilation=layer.dilation, padding=layer.padding
-        )
+        y = function(y, weight, stride=layer.stride, dilation=layer.dilation, padding=layer.padding)
     seen = []
     for column in y.squeeze(1).t():
         positions = column.nonzero().flatten().tolist()
