@@ -1,0 +1,24 @@
+"""One table of the scores that `spacy evaluate` has written."""
+
+from pathlib import Path
+
+import srsly
+import typer
+from wasabi import msg
+
+ACCURACIES = {"tag_acc": "XPOS %", "pos_acc": "UPOS %", "morph_acc": "Features %"}
+
+
+def main(metrics: list[Path]) -> None:
+    """Print one row for each of the METRICS files, named after the file."""
+    rows = []
+    for path in metrics:
+        scores = srsly.read_json(path)
+        accuracies = [f"{100 * scores[name]:.2f}" for name in ACCURACIES]
+        rows.append([path.stem, *accuracies, f"{scores['speed']:,.0f}"])
+    header = ["Pipeline", *ACCURACIES.values(), "Words/s"]
+    msg.table(rows, header=header, divider=True, aligns=["l", "r", "r", "r", "r"])
+
+
+if __name__ == "__main__":
+    typer.run(main)

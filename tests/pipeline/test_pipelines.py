@@ -1,0 +1,158 @@
+"""Our encoders inside spaCy pipelines."""
+
+import subprocess
+import sys
+
+import numpy
+import pytest
+import spacy
+from numpy.testing import assert_allclose, assert_array_equal
+from thinc.api import Adam
+
+from ..util import DILATED, SENTENCES, WIDTH, examples, tagger_pipeline, tok2vec, train
+
+DENSE = {**DILATED, "@architectures": "spacy-textconv.DenseConvEncoder.v1"}
+
+
+@pytest.mark.parametrize("encode", [DILATED, DENSE], ids=["dilated", "dense"])
+@pytest.mark.parametrize("shared", [True, False], ids=["listener", "inline"])
+def test_tagger_learns_and_survives_disk(shared, encode, tmp_path):
+    nlp = tagger_pipeline(shared=shared, encode=encode)
+    train(nlp, Adam(0.01), steps=60)
+    nlp.to_disk(tmp_path / "model")
+    for pipeline in (nlp, spacy.load(tmp_path / "model")):
+        for words, tags in SENTENCES:
+            doc = pipeline(spacy.tokens.Doc(pipeline.vocab, words=words))
+            assert [token.tag_ for token in doc] == tags
+
+
+def test_empty_documents_in_a_pipeline():
+    nlp = tagger_pipeline()
+    assert [len(doc) for doc in nlp.pipe(["", "Anna sings", ""])] == [0, 2, 0]
+    assert nlp("").tensor.shape == (0, WIDTH)
+    docs = [nlp.make_doc(""), nlp.make_doc("")]
+    nlp.update([spacy.training.Example(doc, doc.copy()) for doc in docs], drop=0.1)
+
+
+def test_averages_are_evaluated_and_saved(tmp_path):
+    nlp = tagger_pipeline()
+    optimizer = Adam(0.01, use_averages=True)
+    train(nlp, optimizer, steps=10)
+    doc = nlp("Anna sees a bird")
+    with nlp.use_params(optimizer.averages):
+        averaged = nlp("Anna sees a bird")
+        nlp.to_disk(tmp_path / "averaged")
+    assert not numpy.allclose(doc.tensor, averaged.tensor, atol=1e-3)
+    assert_array_equal(nlp("Anna sees a bird").tensor, doc.tensor)
+    loaded = spacy.load(tmp_path / "averaged")
+    assert_allclose(loaded("Anna sees a bird").tensor, averaged.tensor, atol=1e-5)
+
+
+def test_replaced_listeners_train_on_their_own():
+    nlp = tagger_pipeline()
+    optimizer = Adam(0.01)
+    train(nlp, optimizer, steps=3)
+    nlp.replace_listeners("tok2vec", "tagger", ["model.tok2vec"])
+    first, second = nlp.get_pipe("tok2vec"), nlp.get_pipe("tagger")
+    ids = [
+        {shim.id for node in pipe.model.walk() for shim in node.shims} for pipe in (first, second)
+    ]
+    assert all(ids) and not ids[0] & ids[1]
+    encode = first.model.get_ref("encode")
+    before = encode.to_bytes()
+    train(nlp, optimizer, steps=40)
+    assert encode.to_bytes() == before
+    for words, tags in SENTENCES:
+        doc = nlp(spacy.tokens.Doc(nlp.vocab, words=words))
+        assert [token.tag_ for token in doc] == tags
+
+
+def test_training_dropout_reaches_the_encoder():
+    def trained(drop):
+        spacy.util.fix_random_seed(0)
+        nlp = tagger_pipeline()
+        embed = nlp.get_pipe("tok2vec").model.get_ref("embed")
+        for node in embed.walk():
+            if "dropout_rate" in node.attrs:
+                node.attrs["is_enabled"] = False
+        encode = nlp.get_pipe("tok2vec").model.get_ref("encode")
+        train(nlp, Adam(0.01), steps=1, drop=drop)
+        return encode.to_bytes()
+
+    assert trained(0.0) == trained(0.0)
+    assert trained(0.5) != trained(0.0)
+
+
+def test_frozen_tok2vec_does_not_change():
+    nlp = tagger_pipeline()
+    before = nlp.get_pipe("tok2vec").model.to_bytes()
+    nlp.update(
+        examples(nlp), sgd=Adam(0.01), exclude=["tok2vec"], annotates=["tok2vec"]
+    )  # fmt: skip
+    assert nlp.get_pipe("tok2vec").model.to_bytes() == before
+
+
+def test_sourced_component_predicts_the_same(tmp_path):
+    nlp = tagger_pipeline(shared=False)
+    train(nlp, Adam(0.01), steps=5)
+    other = spacy.blank("en", vocab=nlp.vocab)
+    other.add_pipe("tagger", source=nlp)
+    assert [t.tag_ for t in other("Anna sees birds")] == [t.tag_ for t in nlp("Anna sees birds")]
+
+
+SCRIPT = """
+import multiprocessing, sys, spacy
+if __name__ == "__main__":
+    multiprocessing.set_start_method(sys.argv[2])
+    nlp = spacy.load(sys.argv[1])
+    texts = ["Anna sees a red bird. " * 40] * 40
+    alone = [[token.tag_ for token in doc] for doc in nlp.pipe(texts)]
+    both = [[token.tag_ for token in doc] for doc in nlp.pipe(texts, n_process=2, batch_size=10)]
+    assert alone == both
+    print("equal")
+"""
+
+
+@pytest.mark.parametrize("method", ["fork", "spawn"])
+def test_two_processes(method, tmp_path):
+    if method == "fork" and sys.platform != "linux":
+        pytest.skip("fork is the default on Linux only")
+    nlp = tagger_pipeline()
+    train(nlp, Adam(0.01), steps=5)
+    nlp.to_disk(tmp_path / "model")
+    (tmp_path / "script.py").write_text(SCRIPT)
+    command = [sys.executable, tmp_path / "script.py", tmp_path / "model", method]
+    result = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert result.stdout == "equal\n", result.stderr
+
+
+MEMORY_SCRIPT = """
+import resource, numpy
+from spacy_textconv.models.encode import build_dilated_conv_encoder_v1
+
+def peak():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+model = build_dilated_conv_encoder_v1(width=96)
+model.predict([numpy.ones((100, 96), dtype="float32")])
+X = numpy.ones((1_000_000, 96), dtype="float32")
+before = peak()
+(Y,) = model.predict([X])
+print(peak() - before - Y.nbytes / 2**20)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="ru_maxrss is in KiB on Linux only")
+def test_a_million_tokens_need_little_memory():
+    command = [sys.executable, "-c", MEMORY_SCRIPT]
+    result = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert float(result.stdout) < 256
+
+
+def test_pretraining_weights_can_be_loaded():
+    nlp = tagger_pipeline()
+    trained = nlp.get_pipe("tok2vec").model
+    fresh = spacy.registry.resolve({"model": tok2vec()})["model"]
+    fresh.from_bytes(trained.to_bytes())
+    docs = [nlp.make_doc("Anna sees birds")]
+    assert_array_equal(fresh.predict(docs)[0], trained.predict(docs)[0])

@@ -1,0 +1,92 @@
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+import spacy
+from spacy.tokens import DocBin
+from spacy.training import Corpus
+from weasel.cli.run import project_run
+from weasel.util import load_project_config
+
+ROOT = Path(__file__).parents[2]
+
+# A multiword token (1-2) and an empty node (8.1)
+CONLLU = """\
+# text = Evdeki kedi süt içti, köpek su.
+1-2\tEvdeki\t_\t_\t_\t_\t_\t_\t_\t_
+1\tEvde\tev\tNOUN\tNoun\tCase=Loc|Number=Sing\t3\tnmod\t_\t_
+2\tki\tki\tADP\tRel\t_\t1\tcase\t_\t_
+3\tkedi\tkedi\tNOUN\tNoun\tCase=Nom|Number=Sing\t5\tnsubj\t_\t_
+4\tsüt\tsüt\tNOUN\tNoun\tCase=Nom|Number=Sing\t5\tobj\t_\t_
+5\tiçti\tiç\tVERB\tVerb\tTense=Past\t0\troot\t_\tSpaceAfter=No
+6\t,\t,\tPUNCT\tPunc\t_\t7\tpunct\t_\t_
+7\tköpek\tköpek\tNOUN\tNoun\tCase=Nom|Number=Sing\t5\tconj\t_\t_
+8\tsu\tsu\tNOUN\tNoun\tCase=Nom|Number=Sing\t7\torphan\t_\tSpaceAfter=No
+8.1\t_\tiç\tVERB\tVerb\tTense=Past\t_\t_\t5:conj\t_
+9\t.\t.\tPUNCT\tPunc\t_\t5\tpunct\t_\t_
+
+# text = Bekle!
+1\tBekle\tbekle\tVERB\t_\tMood=Imp\t0\troot\t_\tSpaceAfter=No
+2\t!\t!\tPUNCT\t_\t_\t1\tpunct\t_\t_
+
+# text = Evet
+1\tEvet\tevet\tINTJ\tInterj\t_\t0\troot\t_\t_
+
+"""
+VARS = {
+    "vars.treebank": "UD_Tiny",
+    "vars.prefix": "tr_tiny-ud",
+    "vars.lang": "tr",
+    "vars.n_sents": 2,
+}
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the project, beside a copy of the root's configs, with its assets filled by hand"""
+    root = tmp_path_factory.mktemp("root")
+    project_dir = root / "projects" / "tagging"
+    for name in ["scripts", "configs"]:
+        shutil.copytree(ROOT / "projects" / "tagging" / name, project_dir / name)
+    shutil.copy(ROOT / "projects" / "tagging" / "project.yml", project_dir)
+    shutil.copytree(ROOT / "configs", root / "configs")
+    assets = project_dir / "assets" / "UD_Tiny"
+    assets.mkdir(parents=True)
+    for split in ["train", "dev", "test"]:
+        (assets / f"tr_tiny-ud-{split}.conllu").write_text(CONLLU, encoding="utf8")
+    return project_dir
+
+
+@pytest.fixture(scope="module")
+def corpus(project: Path) -> Path:
+    project_run(project, "convert", overrides=VARS, capture=True)
+    return project / "corpus" / "UD_Tiny" / "train.spacy"
+
+
+def test_convert_reads_words_and_tags(corpus: Path):
+    doc, last = DocBin().from_disk(corpus).get_docs(spacy.blank("tr").vocab)
+    assert " ".join(t.text for t in doc) == "Evde ki kedi süt içti , köpek su . Bekle !"
+    # Without XPOS, as in the second sentence, the tagger learns UPOS
+    tags = "Noun Rel Noun Noun Verb Punc Noun Noun Punc VERB PUNCT"
+    assert " ".join(t.tag_ for t in doc) == tags
+    pos = "NOUN ADP NOUN NOUN VERB PUNCT NOUN NOUN PUNCT VERB PUNCT"
+    assert " ".join(t.pos_ for t in doc) == pos
+    assert [str(t.morph) for t in doc[:3]] == ["Case=Loc|Number=Sing", "", "Case=Nom|Number=Sing"]
+    assert doc[4].lemma_ == "iç"
+    assert last.text == "Evet "
+
+
+def test_docs_of_several_sentences_stay_whole(corpus: Path):
+    examples = list(Corpus(corpus, gold_preproc=True)(spacy.blank("tr")))
+    assert [len(example.predicted) for example in examples] == [11, 1]
+
+
+def test_every_dependency_exists_or_is_an_output(project: Path):
+    config: dict[str, Any] = load_project_config(project, overrides=VARS)
+    commands = {command["name"]: command for command in config["commands"]}
+    assert {name for steps in config["workflows"].values() for name in steps} == set(commands)
+    made = {path for command in commands.values() for path in command.get("outputs", [])}
+    for command in commands.values():
+        for path in command["deps"]:
+            assert path in made or (project / path).exists(), path

@@ -1,0 +1,33 @@
+from configparser import ConfigParser
+from importlib.metadata import distribution
+from inspect import Parameter, signature
+from pathlib import Path
+
+import pytest
+from spacy import registry
+
+ROOT = Path(__file__).parents[1]
+ENTRY_POINTS = list(distribution("spacy-textconv").entry_points)
+
+
+@pytest.mark.parametrize("entry_point", ENTRY_POINTS, ids=lambda ep: ep.name)
+def test_every_name_resolves_to_a_documented_function(entry_point):
+    group = entry_point.group.removeprefix("spacy_")
+    function = getattr(registry, group).get(entry_point.name)
+    assert function is entry_point.load()
+    assert entry_point.name in (ROOT / "README.md").read_text(encoding="utf8")
+    parameters = signature(function).parameters.values()
+    for parameter in parameters:
+        assert parameter.kind is Parameter.KEYWORD_ONLY
+        assert f"{parameter.name} (" in function.__doc__
+
+
+def test_installed_names_are_those_of_the_metadata():
+    config = ConfigParser()
+    config.read(ROOT / "setup.cfg", encoding="utf8")
+    listed = {
+        (group, line.split("=")[0].strip())
+        for group, lines in config["options.entry_points"].items()
+        for line in lines.strip().splitlines()
+    }
+    assert listed == {(ep.group, ep.name) for ep in ENTRY_POINTS}

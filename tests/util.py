@@ -1,0 +1,75 @@
+"""Small pipelines and documents that several tests use."""
+
+from typing import Any, Dict, List
+
+import spacy
+from spacy.language import Language
+from spacy.tokens import Doc
+from spacy.training import Example
+
+WIDTH = 32
+DILATED: Dict[str, Any] = {
+    "@architectures": "spacy-textconv.DilatedConvEncoder.v1",
+    "width": WIDTH,
+    "dilations": [1, 2],
+}
+SENTENCES = [
+    (["Anna", "sees", "a", "red", "bird"], ["PROPN", "VERB", "DET", "ADJ", "NOUN"]),
+    (["The", "old", "bird", "sings"], ["DET", "ADJ", "NOUN", "VERB"]),
+    (["Birds", "see", "Anna"], ["NOUN", "VERB", "PROPN"]),
+    (["Sing"], ["VERB"]),
+]
+
+
+def tok2vec(encode: Dict[str, Any] = DILATED, width: int = WIDTH) -> Dict[str, Any]:
+    """The config of a tok2vec with one of our encoders."""
+    return {
+        "@architectures": "spacy.Tok2Vec.v2",
+        "embed": {
+            "@architectures": "spacy.MultiHashEmbed.v2",
+            "width": width,
+            "attrs": ["NORM", "SUFFIX"],
+            "rows": [200, 100],
+            "include_static_vectors": False,
+        },
+        "encode": encode,
+    }
+
+
+def listener(width: int = WIDTH) -> Dict[str, Any]:
+    """The config of a listener to the pipeline's tok2vec."""
+    return {"@architectures": "spacy.Tok2VecListener.v1", "width": width, "upstream": "tok2vec"}
+
+
+def examples(nlp: Language) -> List[Example]:
+    """Annotated sentences."""
+    made = []
+    for words, tags in SENTENCES:
+        reference = Doc(nlp.vocab, words=words, tags=tags, pos=tags)
+        made.append(Example(Doc(nlp.vocab, words=words), reference))
+    return made
+
+
+def tagger_pipeline(*, shared: bool = True, encode: Dict[str, Any] = DILATED) -> Language:
+    """An initialized tagger, behind a listener or with a tok2vec of its own."""
+    nlp = spacy.blank("en")
+    if shared:
+        nlp.add_pipe("tok2vec", config={"model": tok2vec(encode)})
+    model = {
+        "@architectures": "spacy.Tagger.v2",
+        "tok2vec": listener() if shared else tok2vec(encode),
+    }
+    nlp.add_pipe("tagger", config={"model": model})
+    nlp.initialize(lambda: examples(nlp))
+    return nlp
+
+
+def train(nlp: Language, optimizer: Any, steps: int, drop: float = 0.0) -> Dict[str, float]:
+    """Train as `spacy train` does: all components hear the batch before any is updated."""
+    losses: Dict[str, float] = {}
+    for _ in range(steps):
+        losses = {}
+        nlp.update(examples(nlp), losses=losses, sgd=False, drop=drop)
+        for _, pipe in nlp.pipeline:
+            pipe.finish_update(optimizer)
+    return losses
