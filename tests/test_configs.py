@@ -74,5 +74,5 @@ def test_config_trains_saves_and_loads(path, corpus, tmp_path, request):
     train(path, tmp_path, overrides=overrides)
     nlp = spacy.load(tmp_path / "model-last")
     doc = nlp("Anna sees a bird.")
-    assert [pipe for pipe in nlp.pipe_names] == load_config(path)["nlp"]["pipeline"]
+    assert nlp.pipe_names == load_config(path)["nlp"]["pipeline"]
     assert len(doc) == 5 and doc.has_annotation("TAG") == nlp.has_pipe("tagger")
