@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 import spacy
+from spacy.cli.debug_config import debug_config
 from spacy.cli.train import train
 from spacy.tokens import Doc, DocBin
 from spacy.util import load_config, load_model_from_config
@@ -71,6 +72,7 @@ def test_config_trains_saves_and_loads(path, corpus, tmp_path, request):
     if path.stem == "transformer":
         overrides["components.transformer.model.name"] = request.getfixturevalue("transformer")
         overrides["components.tok2vec.model.encode.width"] = 24
+    debug_config(path, overrides=overrides)
     train(path, tmp_path, overrides=overrides)
     nlp = spacy.load(tmp_path / "model-last")
     doc = nlp("Anna sees a bird.")

@@ -21,24 +21,31 @@ SENTENCES = [
 ]
 
 
-def tok2vec(encode: Dict[str, Any] = DILATED, width: int = WIDTH) -> Dict[str, Any]:
+HASHES: Dict[str, Any] = {
+    "@architectures": "spacy.MultiHashEmbed.v2",
+    "width": WIDTH,
+    "attrs": ["NORM", "SUFFIX"],
+    "rows": [200, 100],
+    "include_static_vectors": False,
+}
+CHARACTERS: Dict[str, Any] = {
+    "@architectures": "spacy.CharacterEmbed.v2",
+    "width": WIDTH,
+    "rows": 200,
+    "nM": 8,
+    "nC": 4,
+    "include_static_vectors": False,
+}
+
+
+def tok2vec(encode: Dict[str, Any] = DILATED, embed: Dict[str, Any] = HASHES) -> Dict[str, Any]:
     """The config of a tok2vec with one of our encoders."""
-    return {
-        "@architectures": "spacy.Tok2Vec.v2",
-        "embed": {
-            "@architectures": "spacy.MultiHashEmbed.v2",
-            "width": width,
-            "attrs": ["NORM", "SUFFIX"],
-            "rows": [200, 100],
-            "include_static_vectors": False,
-        },
-        "encode": encode,
-    }
+    return {"@architectures": "spacy.Tok2Vec.v2", "embed": embed, "encode": encode}
 
 
-def listener(width: int = WIDTH) -> Dict[str, Any]:
+def listener() -> Dict[str, Any]:
     """The config of a listener to the pipeline's tok2vec."""
-    return {"@architectures": "spacy.Tok2VecListener.v1", "width": width, "upstream": "tok2vec"}
+    return {"@architectures": "spacy.Tok2VecListener.v1", "width": WIDTH, "upstream": "tok2vec"}
 
 
 def examples(nlp: Language) -> List[Example]:
@@ -50,14 +57,17 @@ def examples(nlp: Language) -> List[Example]:
     return made
 
 
-def tagger_pipeline(*, shared: bool = True, encode: Dict[str, Any] = DILATED) -> Language:
+def tagger_pipeline(
+    *, shared: bool = True, encode: Dict[str, Any] = DILATED, embed: Dict[str, Any] = HASHES
+) -> Language:
     """An initialized tagger, behind a listener or with a tok2vec of its own."""
     nlp = spacy.blank("en")
+    source = tok2vec(encode, embed)
     if shared:
-        nlp.add_pipe("tok2vec", config={"model": tok2vec(encode)})
+        nlp.add_pipe("tok2vec", config={"model": source})
     model = {
         "@architectures": "spacy.Tagger.v2",
-        "tok2vec": listener() if shared else tok2vec(encode),
+        "tok2vec": listener() if shared else source,
     }
     nlp.add_pipe("tagger", config={"model": model})
     nlp.initialize(lambda: examples(nlp))

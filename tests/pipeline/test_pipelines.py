@@ -9,15 +9,26 @@ import spacy
 from numpy.testing import assert_allclose, assert_array_equal
 from thinc.api import Adam
 
-from ..util import DILATED, SENTENCES, WIDTH, examples, tagger_pipeline, tok2vec, train
+from ..util import (
+    CHARACTERS,
+    DILATED,
+    HASHES,
+    SENTENCES,
+    WIDTH,
+    examples,
+    tagger_pipeline,
+    tok2vec,
+    train,
+)
 
 DENSE = {**DILATED, "@architectures": "spacy-textconv.DenseConvEncoder.v1"}
 
 
 @pytest.mark.parametrize("encode", [DILATED, DENSE], ids=["dilated", "dense"])
+@pytest.mark.parametrize("embed", [HASHES, CHARACTERS], ids=["hashes", "characters"])
 @pytest.mark.parametrize("shared", [True, False], ids=["listener", "inline"])
-def test_tagger_learns_and_survives_disk(shared, encode, tmp_path):
-    nlp = tagger_pipeline(shared=shared, encode=encode)
+def test_tagger_learns_and_survives_disk(shared, embed, encode, tmp_path):
+    nlp = tagger_pipeline(shared=shared, encode=encode, embed=embed)
     train(nlp, Adam(0.01), steps=60)
     nlp.to_disk(tmp_path / "model")
     for pipeline in (nlp, spacy.load(tmp_path / "model")):
