@@ -1,0 +1,3 @@
+"""Convolutional text networks for spaCy."""
+
+__version__ = "0.1.0"

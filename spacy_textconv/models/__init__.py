@@ -1,0 +1,1 @@
+"""Thinc models: one file for each of embed, encode, attend and predict."""
