@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy
 import pytest
@@ -109,6 +110,16 @@ def test_sourced_component_predicts_the_same(tmp_path):
     other = spacy.blank("en", vocab=nlp.vocab)
     other.add_pipe("tagger", source=nlp)
     assert [t.tag_ for t in other("Anna sees birds")] == [t.tag_ for t in nlp("Anna sees birds")]
+
+
+def test_eight_threads_share_one_pipeline():
+    nlp = tagger_pipeline()
+    train(nlp, Adam(0.01), steps=5, drop=0.5)
+    texts = [" ".join(words) for words, _ in SENTENCES] * 40
+    expected = [nlp(text).tensor for text in texts]
+    with ThreadPoolExecutor(8) as threads:
+        for tensor, doc in zip(expected, threads.map(nlp, texts), strict=True):
+            assert_allclose(doc.tensor, tensor, atol=1e-5)
 
 
 SCRIPT = """
