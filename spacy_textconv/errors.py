@@ -45,3 +45,11 @@ class Errors(metaclass=_WithCode):
         "There is no gradient for a prediction. Call the model with `is_train=True`, or "
         "`begin_update`, to train it."
     )
+    E012 = (
+        "`attrs` has {attrs} names and `rows` has {rows} numbers, but both have to be of the same "
+        "length, at least 1: `rows` gives the number of table rows for each of `attrs`."
+    )
+    E013 = (
+        "`attrs` has {attr!r}, which is neither an attribute of spaCy's tokens, such as NORM or "
+        "SHAPE, nor an affix with a length from 1 to 9, such as PREFIX1 or SUFFIX4."
+    )

@@ -1,9 +1,12 @@
 """Every shipped config: complete, and it trains."""
 
+import copy
+from inspect import signature
 from pathlib import Path
 
 import pytest
 import spacy
+from spacy import registry
 from spacy.cli.debug_config import debug_config
 from spacy.cli.train import train
 from spacy.tokens import Doc, DocBin
@@ -63,6 +66,15 @@ def test_config_is_complete(path):
     config = load_config(path)
     filled = load_model_from_config(config, auto_fill=True).config
     assert filled.to_str() == config.to_str()
+
+
+@pytest.mark.parametrize("name", ["DilatedConvEncoder", "DenseConvEncoder", "LexicalEmbed"])
+def test_defaults_are_filled_in(name):
+    model = {"@architectures": f"spacy-textconv.{name}.v1", "width": 8}
+    filled = copy.deepcopy(registry.fill({"model": model})["model"])
+    assert registry.resolve({"model": model})["model"].get_dim("nO") == 8
+    function = registry.architectures.get(model["@architectures"])
+    assert set(filled) == {"@architectures", *signature(function).parameters}
 
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)

@@ -36,6 +36,12 @@ CHARACTERS: Dict[str, Any] = {
     "nC": 4,
     "include_static_vectors": False,
 }
+LEXICAL: Dict[str, Any] = {
+    "@architectures": "spacy-textconv.LexicalEmbed.v1",
+    "width": WIDTH,
+    "attrs": ["NORM", "SUFFIX2"],
+    "rows": [200, 100],
+}
 
 
 def tok2vec(encode: Dict[str, Any] = DILATED, embed: Dict[str, Any] = HASHES) -> Dict[str, Any]:

@@ -3,6 +3,7 @@
 from .convolution import Convolution, GapNorm, LockedDropout
 from .densenet import DenseStack
 from .dilated import DilatedStack
+from .embedding import HashEmbedding
 from .packing import PackedStack, Packing, Slice, slice_documents
 from .receptive_field import (
     ConvolutionShape,
@@ -17,6 +18,7 @@ __all__ = [
     "DenseStack",
     "DilatedStack",
     "GapNorm",
+    "HashEmbedding",
     "LockedDropout",
     "PackedStack",
     "Packing",

@@ -91,7 +91,7 @@ class GapNorm(nn.LayerNorm):
         return packing.clear_gap_(super().forward(x))
 
 
-class LockedDropout(nn.Module):
+class LockedDropout(nn.Dropout):
     """Dropout with one mask for all the rows of a document (Gal and Ghahramani 2016, section 4).
 
     On a CPU, drawing a value for each element costs more than the convolution itself; this draws
@@ -100,11 +100,7 @@ class LockedDropout(nn.Module):
     p (float): The probability that a column is dropped.
     """
 
-    def __init__(self, *, p: float):
-        super().__init__()
-        self.p = p
-
-    def forward(self, x: Tensor, packing: Packing) -> Tensor:
+    def forward(self, x: Tensor, packing: Packing) -> Tensor:  # type: ignore[override]
         """
         x (Tensor): *Shape:* (rows, width)
         packing (Packing): Where the documents lie.

@@ -2,7 +2,6 @@
 
 from typing import List, Literal, Optional, Sequence, cast
 
-from spacy.util import SimpleFrozenList
 from thinc.api import Model
 from thinc.types import Floats2d
 from thinc.util import torch2xp, xp2torch
@@ -17,7 +16,8 @@ from .types import EncoderForwardT, EncoderT
 # enough for the caches of a CPU, large enough to fill a GPU.
 SLICE_SIZE = {"cpu": 2**19, "cuda": 2**23}
 
-DEFAULT_DILATIONS: List[int] = SimpleFrozenList([1, 2, 4, 1])
+# A list rather than a frozen one, which `spacy init fill-config` can't copy.
+DEFAULT_DILATIONS = [1, 2, 4, 1]
 
 
 def build_dilated_conv_encoder_v1(
@@ -155,7 +155,8 @@ def _forward_train(model: EncoderT, Xs: List[Floats2d]) -> EncoderForwardT:
     )
 
     def backprop(dYs: List[Floats2d]) -> List[Floats2d]:
-        return _unpack(torch_backprop(_pack(model, dYs, packing)), packing)
+        dX = cast(Tensor, torch_backprop(_pack(model, dYs, packing)))
+        return _unpack(dX, packing)
 
     return _unpack(Y, packing), backprop
 

@@ -14,7 +14,6 @@ from thinc.util import get_torch_default_device, torch2xp, xp2torch
 from torch import Tensor, nn
 
 from ..errors import Errors
-from ..layers import LockedDropout
 
 # A forked process has none of torch's threads, and waits for them forever as soon as it computes
 # with more than one. `nlp.pipe(n_process=2)` forks, so let each process compute with one thread,
@@ -22,7 +21,7 @@ from ..layers import LockedDropout
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=lambda: torch.set_num_threads(1))
 
-BackpropT = Callable[[Tensor], Tensor]
+BackpropT = Callable[[Tensor], Optional[Tensor]]
 
 
 class TorchShim(Shim):
@@ -33,8 +32,8 @@ class TorchShim(Shim):
     its own optimizer state, weights are saved as safetensors, and `[training] dropout` reaches
     the module.
 
-    module (nn.Module): A module whose sizes are all set. Its first argument and its output are
-        float tensors, and it takes any further arguments as they are.
+    module (nn.Module): A module whose sizes are all set, and whose output is a float tensor. A
+        gradient is computed for its first argument; it takes any further ones as they are.
     mixed_precision (bool): Whether to compute in bfloat16 where that is safe, on CUDA devices
         only. Parameters, gradients and outputs stay float32, and bfloat16 has the range of
         float32, so no gradient has to be scaled.
@@ -67,16 +66,17 @@ class TorchShim(Shim):
     ) -> Tuple[Tensor, BackpropT]:
         """Apply the module so that it can be trained.
 
-        x (Tensor): The input, which a gradient is computed for.
+        x (Tensor): The input, which a gradient is computed for unless it holds whole numbers.
         dropout (Optional[float]): The rate of all dropout in the module; None keeps the rates
             that it was built with.
         RETURNS (Tuple[Tensor, Callable[[Tensor], Tensor]]): The output, and a function from its
             gradient to that of the input, which adds up the gradients of the parameters.
         """
-        x.requires_grad_()
+        if x.is_floating_point():
+            x.requires_grad_()
         if dropout is not None:
             for submodule in self.module.modules():
-                if isinstance(submodule, LockedDropout):
+                if isinstance(submodule, (nn.Dropout, nn.Dropout1d)):
                     submodule.p = dropout
         self.module.train()
         try:
@@ -85,9 +85,9 @@ class TorchShim(Shim):
         finally:
             self.module.eval()
 
-        def backprop(dy: Tensor) -> Tensor:
+        def backprop(dy: Tensor) -> Optional[Tensor]:
             y.backward(dy)
-            return cast(Tensor, x.grad)
+            return x.grad
 
         return y.detach(), backprop
 
@@ -103,7 +103,9 @@ class TorchShim(Shim):
                 cast(FloatsXd, torch2xp(weights)),
                 cast(FloatsXd, torch2xp(param.grad.reshape(-1))),
             )
-            weights.copy_(xp2torch(updated, device=param.device))
+            updated = xp2torch(updated, device=param.device)
+            if updated.data_ptr() != weights.data_ptr():
+                weights.copy_(updated)
             param.grad = None
 
     @contextmanager

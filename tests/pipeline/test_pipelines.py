@@ -14,6 +14,7 @@ from ..util import (
     CHARACTERS,
     DILATED,
     HASHES,
+    LEXICAL,
     SENTENCES,
     WIDTH,
     examples,
@@ -26,7 +27,7 @@ DENSE = {**DILATED, "@architectures": "spacy-textconv.DenseConvEncoder.v1"}
 
 
 @pytest.mark.parametrize("encode", [DILATED, DENSE], ids=["dilated", "dense"])
-@pytest.mark.parametrize("embed", [HASHES, CHARACTERS], ids=["hashes", "characters"])
+@pytest.mark.parametrize("embed", [LEXICAL, HASHES, CHARACTERS], ids=["lexical", "hash", "char"])
 @pytest.mark.parametrize("shared", [True, False], ids=["listener", "inline"])
 def test_tagger_learns_and_survives_disk(shared, embed, encode, tmp_path):
     nlp = tagger_pipeline(shared=shared, encode=encode, embed=embed)
