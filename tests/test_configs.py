@@ -89,4 +89,5 @@ def test_config_trains_saves_and_loads(path, corpus, tmp_path, request):
     nlp = spacy.load(tmp_path / "model-last")
     doc = nlp("Anna sees a bird.")
     assert nlp.pipe_names == load_config(path)["nlp"]["pipeline"]
+    assert [len(doc) for doc in nlp.pipe(["", "Anna sees"])] == [0, 2]
     assert len(doc) == 5 and doc.has_annotation("TAG") == nlp.has_pipe("tagger")

@@ -7,7 +7,7 @@ from ..errors import Errors
 
 def check_positive(name: str, value: int) -> None:
     """Raise a ValueError unless the value is a whole number of at least 1."""
-    if not isinstance(value, int) or value < 1:
+    if type(value) is not int or value < 1:
         raise ValueError(Errors.E001.format(name=name, value=value))
 
 
@@ -20,7 +20,7 @@ def check_kernel_size(value: int) -> None:
 
 def check_dilations(value: Sequence[int]) -> None:
     """Raise a ValueError unless there is a dilation of at least 1 for at least one layer."""
-    if not value or not all(isinstance(dilation, int) and dilation > 0 for dilation in value):
+    if not value or not all(type(dilation) is int and dilation > 0 for dilation in value):
         raise ValueError(Errors.E003.format(value=value))
 
 

@@ -112,7 +112,10 @@ class DenseStack(PackedStack):
         self.dropout = LockedDropout(p=dropout)
         self.project = nn.Linear(width + len(dilations) * growth_rate, width)
         self.norm = nn.LayerNorm(width)
+        # With the weights, so that weights trained with other dilations are refused.
+        self.register_buffer("dilations", torch.tensor([*dilations]))
         self.gap = max(dilations) * (kernel_size // 2)
+        self.buffer_width = max(self.project.in_features, (bottleneck or 1) * growth_rate)
         self.receptive_field = stack_receptive_field(kernel_size, dilations)
 
     def forward(self, x: Tensor, packing: Packing) -> Tensor:

@@ -42,7 +42,7 @@ class Highway(nn.Module):
         y (Tensor): The block's output. *Shape:* (rows, width)
         RETURNS (Tensor): *Shape:* (rows, width)
         """
-        return torch.lerp(x, y, torch.sigmoid(self.gate(x)))
+        return x + torch.sigmoid(self.gate(x)) * (y - x)
 
 
 class Plain(nn.Module):
@@ -113,7 +113,10 @@ class DilatedStack(PackedStack):
         self.dropout = LockedDropout(p=dropout)
         self.norm = nn.LayerNorm(width)
         self.iterations = iterations
+        # With the weights, so that weights trained with other dilations are refused.
+        self.register_buffer("dilations", torch.tensor([*dilations] * iterations))
         self.gap = max(dilations) * (kernel_size // 2)
+        self.buffer_width = 2 * width if block == "gated" else width
         self.receptive_field = stack_receptive_field(kernel_size, dilations, iterations)
 
     def forward(self, x: Tensor, packing: Packing) -> Tensor:

@@ -56,7 +56,8 @@ class HashEmbedding(nn.Module):
         type_of_token (Tensor): The type of each token. *Shape:* (tokens,)
         RETURNS (Tensor): *Shape:* (tokens, width)
         """
-        features = F.embedding(hashes, self.table).sum(dim=2)  # (types, features, table_width)
+        features = F.embedding_bag(hashes.flatten(0, 1), self.table, mode="sum")
+        features = features.view(*hashes.shape[:2], -1)  # (types, features, table_width)
         pieces = self.mix(self.dropout(features).flatten(1))
         types = self.norm(pieces.view(len(hashes), self.width, -1).amax(dim=2))
         return types.index_select(0, type_of_token)

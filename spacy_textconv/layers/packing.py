@@ -71,10 +71,12 @@ class PackedStack(nn.Module):
     gap (int): The number of rows that it needs between two documents.
     receptive_field (int): The number of rows that each output row sees, with itself in the
         middle.
+    buffer_width (int): The number of columns of the widest buffer in between.
     """
 
     gap: int
     receptive_field: int
+    buffer_width: int
 
 
 @dataclass(frozen=True)

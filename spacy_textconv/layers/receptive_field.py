@@ -7,6 +7,7 @@ neural networks", Distill, section "Computing receptive field size" and "... reg
 
 from dataclasses import dataclass
 from fractions import Fraction
+from math import prod
 from typing import List, Sequence
 
 from ..errors import Errors
@@ -59,26 +60,45 @@ def receptive_fields(layers: Sequence[ConvolutionShape]) -> List[ReceptiveField]
     """Compute what the outputs of every layer of a stack see of its input.
 
     With an input stretched by `stride - 1` zeros between its rows, a transposed convolution is
-    an ordinary one of stride 1 (Dumoulin and Visin, section 4), so one rule serves both: the
-    taps of a kernel lie `dilation * jump` apart.
+    an ordinary one of stride 1 (Dumoulin and Visin, section 4), so one rule gives jump and start
+    of both: the taps of a kernel lie `dilation * jump` apart.
 
     layers (Sequence[ConvolutionShape]): The layers, the one next to the input first.
     RETURNS (List[ReceptiveField]): One for each layer.
     """
     fields = []
-    span, jump, start = Fraction(0), Fraction(1), Fraction(0)
-    for layer in layers:
+    jump, start = Fraction(1), Fraction(0)
+    for depth, layer in enumerate(layers, start=1):
         taps = (layer.kernel_size - 1) * layer.dilation
         padding = layer.padding
         if layer.transposed:
             jump /= layer.stride
             padding = taps - padding
-        span += taps * jump
         start += (Fraction(taps, 2) - padding) * jump
         if not layer.transposed:
             jump *= layer.stride
-        fields.append(ReceptiveField(int(span) + 1, jump, start))
+        fields.append(ReceptiveField(_size(layers[:depth]), jump, start))
     return fields
+
+
+def _size(layers: Sequence[ConvolutionShape]) -> int:
+    """The largest distance from the first to the last input that an output sees. What outputs
+    see repeats after as many of them as the strides of the transposed layers give."""
+    period = prod(layer.stride for layer in layers if layer.transposed)
+    return max(_extent(output, layers) for output in range(period))
+
+
+def _extent(output: int, layers: Sequence[ConvolutionShape]) -> int:
+    """The distance from the first to the last input that an output sees, both included."""
+    seen = {output}
+    for layer in reversed(layers):
+        taps = range(0, layer.kernel_size * layer.dilation, layer.dilation)
+        if layer.transposed:
+            stretched = {row + layer.padding - tap for row in seen for tap in taps}
+            seen = {row // layer.stride for row in stretched if row % layer.stride == 0}
+        else:
+            seen = {row * layer.stride - layer.padding + tap for row in seen for tap in taps}
+    return max(seen) - min(seen) + 1 if seen else 0
 
 
 def stack_receptive_field(kernel_size: int, dilations: Sequence[int], iterations: int = 1) -> int:

@@ -19,6 +19,7 @@ from ..layers import HashEmbedding
 from .shim import TorchShim
 from .types import EmbedT
 
+ATTRIBUTES = {name for name in IDS if name}
 AFFIX = re.compile(r"(PREFIX|SUFFIX)([1-9])")
 # The rows of the table that are summed for each feature.
 HASHES = 4
@@ -40,7 +41,7 @@ def build_lexical_embed_v1(
     table_width: int = 32,
     dropout: Optional[float] = None,
 ) -> Model[List[Doc], List[Floats2d]]:
-    """Build an embedding layer that hashes lexical attributes and affixes of any length, mixes
+    """Build an embedding layer that hashes lexical attributes and affixes, mixes
     their vectors with a maxout layer, and computes each distinct word of a batch once.
 
     width (int): The width of the token vectors.
@@ -56,22 +57,19 @@ def build_lexical_embed_v1(
     if not attrs or len(attrs) != len(rows):
         raise ValueError(Errors.E012.format(attrs=len(attrs), rows=len(rows)))
     for attr in attrs:
-        if attr not in IDS and not AFFIX.fullmatch(attr):
+        if attr not in ATTRIBUTES and not AFFIX.fullmatch(attr):
             raise ValueError(Errors.E013.format(attr=attr))
     embedding = HashEmbedding(
         width=width, rows=rows, table_width=table_width, dropout=dropout or 0.0
     )
-    model: EmbedT = Model(
+    return Model(
         "lexical_embed",
         forward,
         dims={"nO": width},
-        attrs={"attrs": list(attrs), "rows": list(rows)},
-        shims=[TorchShim(embedding)],
+        # `[training] dropout` is written to the attribute `dropout_rate`.
+        attrs={"attrs": list(attrs), "rows": list(rows), "dropout_rate": 0.0},
+        shims=[TorchShim(embedding, own_dropout=dropout is not None)],
     )
-    if dropout is None:
-        # `[training] dropout` is written to every attribute of this name.
-        model.attrs["dropout_rate"] = 0.0
-    return model
 
 
 def forward(
@@ -87,7 +85,7 @@ def forward(
     inverse = torch.from_numpy(type_of_token).to(shim.device)
     if not is_train:
         return _split(shim.predict(hashes, inverse), lengths), lambda dYs: []
-    Y, torch_backprop = shim.begin_update(hashes, inverse, dropout=model.attrs.get("dropout_rate"))
+    Y, torch_backprop = shim.begin_update(hashes, inverse, dropout=model.attrs["dropout_rate"])
 
     def backprop(dYs: List[Floats2d]) -> List[Doc]:
         torch_backprop(xp2torch(model.ops.xp.concatenate(dYs), device=shim.device))
@@ -112,14 +110,16 @@ def distinct_features(docs: List[Doc], attrs: List[str]) -> Tuple[numpy.ndarray,
     keys = mix_bits(values + seeds * GOLDEN).sum(axis=1, dtype="uint64")
     _, first, type_of_token = numpy.unique(keys, return_index=True, return_inverse=True)
     features = values[first]
-    strings = docs[0].vocab.strings
+    owners = numpy.searchsorted(numpy.cumsum([len(doc) for doc in docs]), first, side="right")
+    strings = [docs[owner].vocab.strings for owner in owners]
     for column, attr in enumerate(attrs):
         affix = AFFIX.fullmatch(attr)
         if affix:
             length = int(affix[2])
             part = slice(length) if affix[1] == "PREFIX" else slice(-length, None)
             features[:, column] = [
-                get_string_id(strings[form][part]) for form in features[:, column].tolist()
+                get_string_id(store[form][part])
+                for store, form in zip(strings, features[:, column].tolist(), strict=True)
             ]
     return features, type_of_token
 

@@ -14,7 +14,7 @@ from .types import EncoderForwardT, EncoderT
 
 # Prediction works through a batch in slices of about this many numbers for each buffer, small
 # enough for the caches of a CPU, large enough to fill a GPU.
-SLICE_SIZE = {"cpu": 2**19, "cuda": 2**23}
+SLICE_SIZE = {"cpu": 2**19, "gpu": 2**23}
 
 # A list rather than a frozen one, which `spacy init fill-config` can't copy.
 DEFAULT_DILATIONS = [1, 2, 4, 1]
@@ -121,23 +121,20 @@ def _packed_encoder(
     name: str, stack: PackedStack, width: int, dropout: Optional[float], mixed_precision: bool
 ) -> EncoderT:
     """Wrap a stack over packed rows, which has a `gap` and a `receptive_field`."""
-    model: EncoderT = Model(
+    return Model(
         name,
         forward,
         dims={"nI": width, "nO": width},
-        attrs={"receptive_field": stack.receptive_field},
-        shims=[TorchShim(stack, mixed_precision=mixed_precision)],
+        # `[training] dropout` is written to the attribute `dropout_rate`.
+        attrs={"receptive_field": stack.receptive_field, "dropout_rate": 0.0},
+        shims=[TorchShim(stack, mixed_precision=mixed_precision, own_dropout=dropout is not None)],
     )
-    if dropout is None:
-        # `[training] dropout` is written to every attribute of this name.
-        model.attrs["dropout_rate"] = 0.0
-    return model
 
 
 def forward(model: EncoderT, Xs: List[Floats2d], is_train: bool) -> EncoderForwardT:
     width = model.get_dim("nI")
     for X in Xs:
-        if X.shape[1] != width:
+        if len(X) and X.shape[1] != width:
             raise ValueError(Errors.E006.format(width=width, actual=X.shape[1]))
     if is_train:
         return _forward_train(model, Xs)
@@ -147,11 +144,12 @@ def forward(model: EncoderT, Xs: List[Floats2d], is_train: bool) -> EncoderForwa
 def _forward_train(model: EncoderT, Xs: List[Floats2d]) -> EncoderForwardT:
     lengths = [len(X) for X in Xs]
     if not any(lengths):
-        return [X.copy() for X in Xs], lambda dYs: [dY.copy() for dY in dYs]
+        empty = model.ops.alloc2f(0, model.get_dim("nO"))
+        return [empty for _ in Xs], lambda dYs: [empty for _ in dYs]
     shim = cast(TorchShim, model.shims[0])
     packing = Packing(lengths, cast(PackedStack, shim.module).gap, shim.device)
     Y, torch_backprop = shim.begin_update(
-        _pack(model, Xs, packing), packing, dropout=model.attrs.get("dropout_rate")
+        _pack(model, Xs, packing), packing, dropout=model.attrs["dropout_rate"]
     )
 
     def backprop(dYs: List[Floats2d]) -> List[Floats2d]:
@@ -163,18 +161,18 @@ def _forward_train(model: EncoderT, Xs: List[Floats2d]) -> EncoderForwardT:
 
 def _predict(model: EncoderT, Xs: List[Floats2d]) -> List[Floats2d]:
     shim = cast(TorchShim, model.shims[0])
-    width, gap = model.get_dim("nO"), cast(PackedStack, shim.module).gap
+    stack = cast(PackedStack, shim.module)
     # Of its own for each document: a view of a batch's array would keep all of it in memory for
     # as long as the document lives.
-    Ys = [model.ops.alloc2f(len(X), width, zeros=False) for X in Xs]
+    Ys = [model.ops.alloc2f(len(X), model.get_dim("nO"), zeros=False) for X in Xs]
     groups = slice_documents(
         [len(X) for X in Xs],
-        max_rows=SLICE_SIZE[shim.device.type] // width,
-        gap=gap,
-        halo=model.attrs["receptive_field"] // 2,
+        max_rows=SLICE_SIZE["cpu" if shim.device.type == "cpu" else "gpu"] // stack.buffer_width,
+        gap=stack.gap,
+        halo=stack.receptive_field // 2,
     )
     for group in groups:
-        packing = Packing([len(part) for part in group], gap, shim.device)
+        packing = Packing([len(part) for part in group], stack.gap, shim.device)
         rows = [Xs[part.document][part.context_start : part.context_stop] for part in group]
         encoded = _to_rows(shim.predict(_pack(model, rows, packing), packing))
         for part, row in zip(group, packing.starts, strict=True):
@@ -186,12 +184,14 @@ def _predict(model: EncoderT, Xs: List[Floats2d]) -> List[Floats2d]:
 
 
 def _pack(model: EncoderT, Xs: Sequence[Floats2d], packing: Packing) -> Tensor:
-    xp = model.ops.xp
-    gap = xp.zeros((packing.gap, Xs[0].shape[1]), dtype="float32")
-    parts = [Xs[0]]
-    for X in Xs[1:]:
-        parts += (gap, X)
-    return xp2torch(xp.concatenate(parts), device=packing.device)
+    xp, width = model.ops.xp, model.get_dim("nI")
+    gap = xp.zeros((packing.gap, width), dtype="float32")
+    parts: List[Floats2d] = []
+    for X in Xs:
+        # Some embedding layers give an empty document no columns either.
+        parts += (X.reshape((len(X), width)), gap)
+    rows = xp.concatenate(parts[:-1]).astype("float32", copy=False)
+    return xp2torch(rows, device=packing.device)
 
 
 def _unpack(Y: Tensor, packing: Packing) -> List[Floats2d]:

@@ -37,11 +37,15 @@ class TorchShim(Shim):
     mixed_precision (bool): Whether to compute in bfloat16 where that is safe, on CUDA devices
         only. Parameters, gradients and outputs stay float32, and bfloat16 has the range of
         float32, so no gradient has to be scaled.
+    own_dropout (bool): Whether the module keeps the dropout rates that it was built with.
     """
 
-    def __init__(self, module: nn.Module, *, mixed_precision: bool = False):
+    def __init__(
+        self, module: nn.Module, *, mixed_precision: bool = False, own_dropout: bool = False
+    ):
         super().__init__(module)
         self.mixed_precision = mixed_precision
+        self.own_dropout = own_dropout
         module.to(get_torch_default_device()).eval()
         if isinstance(get_current_ops(), CupyOps):
             set_gpu_allocator("pytorch")
@@ -67,14 +71,13 @@ class TorchShim(Shim):
         """Apply the module so that it can be trained.
 
         x (Tensor): The input, which a gradient is computed for unless it holds whole numbers.
-        dropout (Optional[float]): The rate of all dropout in the module; None keeps the rates
-            that it was built with.
+        dropout (Optional[float]): The rate of all dropout in the module, unless it has its own.
         RETURNS (Tuple[Tensor, Callable[[Tensor], Tensor]]): The output, and a function from its
             gradient to that of the input, which adds up the gradients of the parameters.
         """
         if x.is_floating_point():
             x.requires_grad_()
-        if dropout is not None:
+        if dropout is not None and not self.own_dropout:
             for submodule in self.module.modules():
                 if isinstance(submodule, (nn.Dropout, nn.Dropout1d)):
                     submodule.p = dropout
@@ -158,6 +161,11 @@ class TorchShim(Shim):
             if value.shape != state[name].shape:
                 reason = f"'{name}' has the shape {tuple(value.shape)} in the file and "
                 reason += f"{tuple(state[name].shape)} in the network"
+                raise ValueError(Errors.E008.format(reason=reason))
+        for name, buffer in self.module.named_buffers():
+            if not torch.equal(loaded[name], buffer.cpu()):
+                reason = f"`{name}` is {loaded[name].tolist()} in the file and "
+                reason += f"{buffer.tolist()} in the network"
                 raise ValueError(Errors.E008.format(reason=reason))
         self.module.load_state_dict(loaded)
         return self

@@ -54,6 +54,23 @@ def test_no_output_sees_more_than_is_stated(layers):
             assert positions[1] - positions[0] + 1 <= field.size
 
 
+@pytest.mark.parametrize(
+    "shapes",
+    [
+        [(3, 2, False), (4, 2, True)],
+        [(3, 2, False), (2, 2, True)],
+        [(1, 2, False), (2, 2, True)],
+        [(3, 2, False), (3, 2, False), (4, 2, True), (4, 2, True)],
+        [(4, 2, True), (3, 1, False)],
+        [(5, 3, True), (3, 2, True), (3, 2, False)],
+    ],
+)
+def test_size_after_transposed_convolutions_is_the_largest_seen(shapes):
+    layers = [ConvolutionShape(k, stride=s, transposed=t) for k, s, t in shapes]
+    sizes = [last - first + 1 for first, last in filter(None, seen_inputs(layers))]
+    assert receptive_fields(layers)[-1].size == max(sizes)
+
+
 @given(st.integers(1, 7), st.integers(1, 4))
 def test_one_transposed_convolution_sees_kernel_over_stride(kernel_size, stride):
     layer = ConvolutionShape(kernel_size, stride=stride, transposed=True)

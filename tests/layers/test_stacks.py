@@ -35,6 +35,17 @@ def test_gradient_of_input_and_every_parameter(build):
 
 
 @pytest.mark.parametrize("build", STACKS)
+def test_bfloat16_is_close_to_float32(build):
+    torch.manual_seed(0)
+    stack = build()
+    packing = Packing([4, 3], stack.gap)
+    x = torch.randn(packing.rows, 4)
+    with torch.autocast("cpu", torch.bfloat16):
+        y = stack(x, packing)
+    assert_close(y.float()[-3:], stack(x, packing)[-3:], atol=0.2, rtol=0.2)
+
+
+@pytest.mark.parametrize("build", STACKS)
 def test_gap_content_does_not_matter(build):
     stack = build()
     packing = Packing([4, 3], stack.gap)

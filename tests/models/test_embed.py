@@ -61,6 +61,14 @@ def test_a_norm_set_on_a_token_is_seen():
     assert features[inverse][:, 0].tolist() == [nlp.vocab.strings["not"], nlp.vocab.strings["n't"]]
 
 
+def test_documents_of_two_vocabs():
+    first, second = spacy.blank("en"), spacy.blank("en")
+    docs = [first.make_doc("a red bird"), second.make_doc("the bluish tree")]
+    model = build()
+    for doc, Y in zip(docs, model.predict(docs), strict=True):
+        assert_allclose(model.predict([doc])[0], Y, atol=1e-6)
+
+
 def test_rows_stay_in_their_own_part_of_the_table():
     features = numpy.arange(4000, dtype="uint64").reshape(1000, 4)
     rows = hash_rows(features, [10, 1, 500, 20])
@@ -132,6 +140,7 @@ def test_bytes_and_copy(docs):
     "settings, message",
     [
         ({"attrs": []}, "E012"),
+        ({"attrs": ["", "SHAPE", "PREFIX1", "SUFFIX3"]}, "E013"),
         ({"rows": [10]}, "E012.*`attrs` has 4 names and `rows` has 1"),
         ({"attrs": ["NORM", "SHAPE", "PREFIX1", "SUFIX3"]}, "E013.*'SUFIX3'"),
         ({"attrs": ["NORM", "SHAPE", "PREFIX1", "SUFFIX12"]}, "E013.*'SUFFIX12'"),

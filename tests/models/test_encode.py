@@ -226,6 +226,37 @@ def test_eight_threads_predict_the_serial_result(config):
     assert not wrong
 
 
+def test_loaded_weights_leave_a_dropout_of_its_own():
+    following, fixed = build(DILATED), build({**DILATED, "dropout": 0.0})
+    set_dropout_rate(following, 0.5)
+    fixed.from_bytes(following.to_bytes())
+    first, second = (fixed.begin_update(documents())[0][0] for _ in range(2))
+    assert_array_equal(first, second)
+
+
+def test_weights_of_other_dilations_are_refused():
+    model = build({**DILATED, "dilations": [1, 1]})
+    with pytest.raises(ValueError, match=r"E008.*`dilations` is \[4, 8\].*\[1, 1\]"):
+        model.from_bytes(build({**DILATED, "dilations": [4, 8]}).to_bytes())
+
+
+def test_empty_documents_without_columns():
+    X = documents([3])[0]
+    empty = numpy.zeros((0, 0), dtype="f")
+    model = build(DILATED)
+    for Ys in (model.predict([empty, X, empty]), model.begin_update([empty, X])[0]):
+        assert Ys[0].shape == (0, WIDTH)
+        assert_allclose(Ys[1], model.predict([X])[0], atol=1e-5)
+
+
+def test_half_precision_input():
+    for lengths in ([5], [5, 3]):
+        Xs = [X.astype("float16") for X in documents(lengths)]
+        expected = build(DILATED).predict([X.astype("float32") for X in Xs])
+        for Y, Z in zip(build(DILATED).predict(Xs), expected, strict=True):
+            assert_array_equal(Y, Z)
+
+
 def test_outputs_own_their_memory():
     for Y in build(DILATED).predict(documents()):
         assert get_array_module(Y) is numpy and Y.base is None

@@ -161,7 +161,7 @@ def test_damaged_weights_are_refused_and_change_nothing(damage, message):
     train(model, Adam(0.01))
     damaged = damage(model.shims[0].to_bytes())
     untouched = build_encoder()
-    untouched.shims[0].module.load_state_dict(before)
+    untouched.shims[0].module.load_state_dict(before, strict=False)
     with pytest.raises(ValueError, match=message):
         untouched.shims[0].from_bytes(damaged)
     for name, value in weights(untouched).items():
