@@ -189,7 +189,7 @@ def _pack(model: EncoderT, Xs: Sequence[Floats2d], packing: Packing) -> Tensor:
     parts: List[Floats2d] = []
     for X in Xs:
         # Some embedding layers give an empty document no columns either.
-        parts += (X.reshape((len(X), width)), gap)
+        parts += (cast(Floats2d, X.reshape((len(X), width))), gap)
     rows = xp.concatenate(parts[:-1]).astype("float32", copy=False)
     return xp2torch(rows, device=packing.device)
 
