@@ -104,4 +104,4 @@ def _extent(output: int, layers: Sequence[ConvolutionShape]) -> int:
 def stack_receptive_field(kernel_size: int, dilations: Sequence[int], iterations: int = 1) -> int:
     """Compute how many rows each output of a stack of dilated convolutions sees."""
     stack = [ConvolutionShape(kernel_size, dilation=dilation) for dilation in dilations]
-    return receptive_fields(stack * iterations)[-1].size
+    return _size(stack * iterations)

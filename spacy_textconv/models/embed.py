@@ -23,6 +23,8 @@ ATTRIBUTES = {name for name in IDS if name}
 AFFIX = re.compile(r"(PREFIX|SUFFIX)([1-9])")
 # The rows of the table that are summed for each feature.
 HASHES = 4
+# The step from one seed to the next in SplitMix64.
+GOLDEN = numpy.uint64(0x9E3779B97F4A7C15)
 
 # Lists rather than frozen ones, which `spacy init fill-config` can't copy.
 DEFAULT_ATTRS = [
@@ -122,9 +124,6 @@ def distinct_features(docs: List[Doc], attrs: List[str]) -> Tuple[numpy.ndarray,
                 for store, form in zip(strings, features[:, column].tolist(), strict=True)
             ]
     return features, type_of_token
-
-
-GOLDEN = numpy.uint64(0x9E3779B97F4A7C15)
 
 
 def mix_bits(values: numpy.ndarray) -> numpy.ndarray:
