@@ -1,27 +1,177 @@
+import re
+from dataclasses import replace
+from importlib import import_module
+from math import prod
 from pathlib import Path
+from statistics import median
+from types import SimpleNamespace
 
 import pytest
 import spacy
 import srsly
 from spacy.tokens import DocBin
-from spacy.util import import_file
+from spacy.util import load_config
 
 from ..util import examples
 
-PROJECTS = Path(__file__).parents[2] / "projects"
-measure = import_file("measure", PROJECTS / "benchmark_speed" / "scripts" / "measure.py")
+ROOT = Path(__file__).parents[2]
+SCRIPTS = ROOT / "projects" / "benchmark_speed" / "scripts"
+PEERS = ROOT / "projects" / "tagging" / "configs"
+CONTESTANTS = ["textconv", "spacy_cnn", "spacy_bilstm"]
+ENCODERS = ["DilatedConvEncoder", "MaxoutWindowEncoder", "TorchBiLSTMEncoder"]
 
 
-def test_ratio_is_that_of_the_two_rates(tmp_path):
-    corpus = tmp_path / "corpus.spacy"
+@pytest.fixture(scope="module")
+def scripts():
+    """The scripts, which import each other."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(SCRIPTS)
+        names = ["measure", "memory", "report"]
+        yield SimpleNamespace(**{name: import_module(name) for name in names})
+
+
+@pytest.fixture(scope="module")
+def metrics(scripts, tmp_path_factory):
+    """What one measurement at toy size has written, with made-up memory, because processes start
+    slowly."""
+    folder = tmp_path_factory.mktemp("speed")
     nlp = spacy.blank("en")
-    DocBin(docs=[example.reference for example in examples(nlp)]).to_disk(corpus)
-    config = PROJECTS.parent / "configs" / "tagger.cfg"
-    peer = PROJECTS / "tagging" / "configs" / "spacy_cnn.cfg"
-    output = tmp_path / "metrics" / "speed.json"
-    measure.main(config, peer, corpus, output, 1, rounds=2)
-    result = srsly.read_json(output)
-    assert result["threads"] == 1
-    for task in ("train", "predict"):
-        rates = result[task]
-        assert rates["ratio"] == pytest.approx(rates["textconv"] / rates["spacy_cnn"])
+    DocBin(docs=[example.reference for example in examples(nlp)]).to_disk(folder / "corpus.spacy")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(scripts.measure, "measure_peaks", made_up_peaks)
+        scripts.measure.main(
+            folder / "corpus.spacy",
+            folder / "metrics" / "speed-1.json",
+            ours=[f"textconv={ROOT / 'configs' / 'tagger.cfg'}"],
+            peer=[f"{name}={PEERS / name}.cfg" for name in ("spacy_cnn", "spacy_bilstm")],
+            quick=True,
+        )
+    return folder / "metrics" / "speed-1.json"
+
+
+def made_up_peaks(configs, loads, threads, gpu_id):
+    return {load: {name: 10**6 * len(load + name) for name in configs} for load in loads}
+
+
+@pytest.fixture
+def result(metrics):
+    return srsly.read_json(metrics)
+
+
+def write_report(scripts, metrics, folder, accuracy):
+    scripts.report.main(metrics, output=folder, accuracy=accuracy)
+    return (folder / "speed.md").read_text(encoding="utf8")
+
+
+def test_every_contestant_takes_part_in_everything(scripts, result):
+    assert set(result["parts"]) == set(scripts.report.PARTS)
+    for cells in [*result["parts"].values(), *result["memory"].values()]:
+        assert list(cells) == CONTESTANTS
+    assert list(result["encoders"]) == ENCODERS
+    assert set(result["scaling"]) == set(scripts.report.AXES)
+    for axis in result["scaling"].values():
+        assert list(axis["rates"]) == ENCODERS
+        for rates in axis["rates"].values():
+            assert len(rates) == len(axis["values"]) and all(rates)
+
+
+def test_ratios_are_those_of_the_rates(result):
+    compared = [(cells, "spacy_cnn") for cells in result["parts"].values()]
+    for cells, peer in [*compared, (result["encoders"], "MaxoutWindowEncoder")]:
+        for cell in cells.values():
+            assert cell["rate"] == pytest.approx(median(cell["turns"]))
+            assert cell["ratio"] == pytest.approx(cell["rate"] / cells[peer]["rate"])
+            assert min(cell["turns"]) <= cell["overall"] <= max(cell["turns"])
+            assert cell["first"] == cell["turns"][0]
+
+
+def test_shares_are_those_of_the_matrix_product(scripts, result):
+    for name, cell in result["encoders"].items():
+        share = cell["rate"] * scripts.measure.FLOP[name] / result["ceilings"]["flop_rate"]
+        assert cell["share"] == pytest.approx(share)
+
+
+@pytest.mark.parametrize("name", ENCODERS)
+def test_operations_are_twice_the_weights(scripts, name):
+    nodes = list(scripts.measure.make_encoder(name).walk())
+    shapes = [node.get_param("W").shape for node in nodes if node.has_param("W")]
+    for node in nodes:
+        for shim in node.shims:
+            shapes += [weights.shape for weights in shim._model.parameters()]
+    matrices = [prod(shape) for shape in shapes if len(shape) > 1]
+    assert scripts.measure.FLOP[name] == 2 * sum(matrices)
+
+
+def test_no_word_comes_twice_in_a_pass(scripts):
+    nlp = spacy.blank("en")
+    docs = [example.reference for example in examples(nlp)]
+    contestants = {name: SimpleNamespace(docs=docs) for name in CONTESTANTS}
+    seen = {name: [] for name in CONTESTANTS}
+    for words, calls in scripts.measure.one_pass(contestants, lambda _, batch: batch, 5, 100):
+        assert {sum(map(len, batch)) for batch in calls.values()} == {words}
+        for name, batch in calls.items():
+            seen[name] += batch
+    for batches in seen.values():
+        assert sorted(map(id, batches)) == sorted(map(id, docs))
+
+
+def test_an_encoder_that_is_too_slow_sits_out(scripts):
+    sizes = replace(scripts.measure.QUICK, too_slow=0.0)
+    for axis in scripts.measure.measure_scaling([3, 5], sizes).values():
+        for first, *rest in axis["rates"].values():
+            assert first and not any(rest)
+
+
+def test_lengths_make_the_number_of_words(scripts):
+    assert scripts.measure.lengths_up_to(10, [3, 4]) == [3, 4, 3]
+    assert scripts.measure.lengths_up_to(4, [3]) == [3, 1]
+
+
+@pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="needs /proc")
+def test_the_peak_holds_the_vectors_at_least(scripts):
+    config = ROOT / "configs" / "tagger.cfg"
+    load = {"one document": [["bird"] * 50_000]}
+    peaks = scripts.memory.measure_peaks({"textconv": config}, load, threads=1, gpu_id=-1)
+    width = load_config(config)["components"]["tok2vec"]["model"]["encode"]["width"]
+    assert peaks["one document"]["textconv"] > 50_000 * width * 4 * 0.9
+
+
+def test_the_report_has_the_same_numbers(scripts, metrics, result, tmp_path):
+    with_two = tmp_path / "speed-2.json"
+    machine = {**result["machine"], "threads": 2}
+    srsly.write_json(with_two, {**result, "machine": machine})
+    accuracy = tmp_path / "accuracy"
+    accuracy.mkdir()
+    for name in CONTESTANTS:
+        srsly.write_json(accuracy / f"{name}.json", {"tag_acc": 0.9, "pos_acc": 0.8})
+    text = write_report(scripts, [metrics, with_two], tmp_path / "report", accuracy)
+    for part, title in scripts.report.PARTS.items():
+        for name, cell in result["parts"][part].items():
+            numbers = f"{cell['rate']:,.0f} | {cell['ratio']:.2f}"
+            assert f"| {title} | {name} | {numbers} | {numbers} |" in text
+    for name, cell in result["encoders"].items():
+        numbers = f"{cell['rate']:,.0f} | {cell['ratio']:.2f} | {cell['share']:.0%}"
+        assert f"| {name} | {numbers} | {numbers} |" in text
+    for axis in result["scaling"].values():
+        for i, value in enumerate(axis["values"]):
+            rates = [f"{axis['rates'][name][i]:,.0f}" for name in ENCODERS for _ in range(2)]
+            assert f"| {value:,} | {' | '.join(rates)} |" in text
+    for load, cells in result["memory"].items():
+        for name, size in cells.items():
+            assert f"| {load} | {name} | {size / 1e6:,.0f} | {size / 1e6:,.0f} |" in text
+    pictures = re.findall(r"!\[.*?\]\((.*?)\)", text)
+    assert len(pictures) == 6
+    assert all((tmp_path / "report" / path).is_file() for path in pictures)
+
+
+def test_who_has_not_been_evaluated_is_left_out_and_named(scripts, tmp_path, capsys):
+    srsly.write_json(tmp_path / "textconv.json", {"tag_acc": 0.9, "pos_acc": 0.8})
+    accuracies = scripts.report.read_accuracies(tmp_path, CONTESTANTS)
+    assert accuracies == {"textconv": {"tag_acc": 90, "pos_acc": 80}}
+    printed = capsys.readouterr().out
+    assert "spacy_cnn" in printed and "spacy_bilstm" in printed
+
+
+def test_the_report_does_without_accuracies(scripts, metrics, tmp_path):
+    text = write_report(scripts, [metrics], tmp_path, tmp_path)
+    assert "No pipeline has been evaluated yet." in text
