@@ -68,7 +68,7 @@ def test_config_is_complete(path):
     assert filled.to_str() == config.to_str()
 
 
-@pytest.mark.parametrize("name", ["DilatedConvEncoder", "DenseConvEncoder", "LexicalEmbed"])
+@pytest.mark.parametrize("name", ["DilatedConvEncoder", "DenseConvEncoder", "CharConvEmbed"])
 def test_defaults_are_filled_in(name):
     model = {"@architectures": f"spacy-textconv.{name}.v1", "width": 8}
     filled = copy.deepcopy(registry.fill({"model": model})["model"])

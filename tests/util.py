@@ -1,6 +1,6 @@
 """Small pipelines and documents that several tests use."""
 
-from typing import Any, Dict, List
+from typing import Any, Dict, List, Optional
 
 import spacy
 from spacy.language import Language
@@ -36,16 +36,21 @@ CHARACTERS: Dict[str, Any] = {
     "nC": 4,
     "include_static_vectors": False,
 }
-LEXICAL: Dict[str, Any] = {
-    "@architectures": "spacy-textconv.LexicalEmbed.v1",
+CONVOLUTIONS: Dict[str, Any] = {
+    "@architectures": "spacy-textconv.CharConvEmbed.v1",
     "width": WIDTH,
     "attrs": ["NORM", "SUFFIX2"],
     "rows": [200, 100],
 }
 
 
-def tok2vec(encode: Dict[str, Any] = DILATED, embed: Dict[str, Any] = HASHES) -> Dict[str, Any]:
-    """The config of a tok2vec with one of our encoders."""
+def tok2vec(
+    encode: Dict[str, Any] = DILATED, embed: Optional[Dict[str, Any]] = HASHES
+) -> Dict[str, Any]:
+    """The config of a tok2vec with one of our encoders; without an embedding layer, of one that
+    encodes characters."""
+    if embed is None:
+        return {"@architectures": "spacy-textconv.CharTok2Vec.v1", "encode": encode}
     return {"@architectures": "spacy.Tok2Vec.v2", "embed": embed, "encode": encode}
 
 
@@ -64,7 +69,10 @@ def examples(nlp: Language) -> List[Example]:
 
 
 def tagger_pipeline(
-    *, shared: bool = True, encode: Dict[str, Any] = DILATED, embed: Dict[str, Any] = HASHES
+    *,
+    shared: bool = True,
+    encode: Dict[str, Any] = DILATED,
+    embed: Optional[Dict[str, Any]] = HASHES,
 ) -> Language:
     """An initialized tagger, behind a listener or with a tok2vec of its own."""
     nlp = spacy.blank("en")

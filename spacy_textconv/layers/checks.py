@@ -31,7 +31,13 @@ def check_choice(name: str, value: str, choices: Collection[str]) -> None:
         raise ValueError(Errors.E004.format(name=name, value=value, choices=options))
 
 
-def check_dropout(value: Optional[float]) -> None:
+def check_dropout(value: Optional[float], name: str = "dropout") -> None:
     """Raise a ValueError unless the value is a rate or None."""
     if value is not None and not 0.0 <= value < 1.0:
-        raise ValueError(Errors.E005.format(value=value))
+        raise ValueError(Errors.E005.format(name=name, value=value))
+
+
+def check_positives(name: str, value: Sequence[int]) -> None:
+    """Raise a ValueError unless there is at least one whole number of at least 1."""
+    if not value or not all(type(number) is int and number > 0 for number in value):
+        raise ValueError(Errors.E014.format(name=name, value=value))

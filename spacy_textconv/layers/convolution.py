@@ -65,7 +65,7 @@ class Convolution(nn.Module):
         RETURNS (Tensor): *Shape:* (rows, out_width)
         """
         if self.kernel_size == 1 and self.groups == 1:
-            return F.linear(x, self.weight.squeeze(1), self.bias)
+            return F.linear(x, self.weight.squeeze(1), self.bias).to(x.dtype)
         image = x.view(1, 1, *x.shape).permute(0, 3, 1, 2)  # (1, in_width, 1, rows)
         kernel = self.weight.unsqueeze(1).permute(0, 3, 1, 2)  # (out, in, 1, kernel_size)
         y = F.conv2d(
@@ -76,7 +76,8 @@ class Convolution(nn.Module):
             dilation=(1, self.dilation),
             groups=self.groups,
         )
-        return y.permute(0, 2, 3, 1).reshape(x.shape[0], -1)
+        # Under autocast, y is bfloat16; what is added up over many layers stays float32.
+        return y.permute(0, 2, 3, 1).reshape(x.shape[0], -1).to(x.dtype)
 
 
 class GapNorm(nn.LayerNorm):

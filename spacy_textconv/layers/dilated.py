@@ -24,7 +24,8 @@ class Residual(nn.Module):
         y (Tensor): The block's output. *Shape:* (rows, width)
         RETURNS (Tensor): *Shape:* (rows, width)
         """
-        return x + y
+        # Where no gradient is wanted, y is not needed any more: no new buffer has to be filled.
+        return x + y if torch.is_grad_enabled() else y.add_(x)
 
 
 class Highway(nn.Module):

@@ -1,16 +1,67 @@
-"""Word types to vectors, by hashed features."""
+"""Word types to vectors."""
 
-from typing import Sequence
+from typing import Optional, Sequence, Tuple
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn import Parameter
 
+from .characters import WordCharacters
 from .checks import check_dropout, check_positive
 
 
-class HashEmbedding(nn.Module):
+class WordDropout(nn.Module):
+    """Replace whole words by a learned vector, which stands for the unknown word (Qi et al. 2020,
+    as in the tagger of Stanza; dropping words at all: Iyyer et al. 2015, section 3.1).
+
+    width (int): The width of a word's vector.
+    p (float): The probability that a word is replaced.
+    """
+
+    def __init__(self, *, width: int, p: float):
+        super().__init__()
+        check_dropout(p, name="word_dropout")
+        self.p = p
+        self.replacement = Parameter(torch.zeros(width)) if p else None
+
+    def forward(self, x: Tensor) -> Tensor:
+        """
+        x (Tensor): *Shape:* (words, width)
+        RETURNS (Tensor): *Shape:* (words, width)
+        """
+        if not self.training or self.replacement is None:
+            return x
+        dropped = torch.rand(len(x), 1, device=x.device) < self.p
+        return torch.where(dropped, self.replacement, x)
+
+
+class HashNoise(nn.Dropout):
+    """Give some features random rows of their tables instead of their own. So look the features
+    of a word that was never seen, which a network has to learn to live with.
+
+    rows (Sequence[int]): The number of rows of each feature's table.
+    p (float): The probability that a feature of a word gets random rows.
+    """
+
+    def __init__(self, *, rows: Sequence[int], p: float):
+        super().__init__(p)
+        stops = torch.tensor(rows).cumsum(0)
+        self.register_buffer("rows", torch.tensor(rows)[:, None], persistent=False)
+        self.register_buffer("starts", (stops - torch.tensor(rows))[:, None], persistent=False)
+
+    def forward(self, hashes: Tensor) -> Tensor:
+        """
+        hashes (Tensor): *Shape:* (types, features, hashes)
+        RETURNS (Tensor): *Shape:* (types, features, hashes)
+        """
+        if not self.training or self.p == 0.0:
+            return hashes
+        random = (torch.rand(hashes.shape, device=hashes.device) * self.rows).long()
+        noisy = torch.rand(*hashes.shape[:2], 1, device=hashes.device) < self.p
+        return torch.where(noisy, random + self.starts, hashes)
+
+
+class WordEmbedding(nn.Module):
     """Embed the features of word types, mix them to one vector each, and give every token the
     vector of its type.
 
@@ -21,10 +72,13 @@ class HashEmbedding(nn.Module):
     with layer normalization.
 
     width (int): The width of a word's vector.
-    rows (Sequence[int]): The number of rows of each feature's table.
+    rows (Sequence[int]): The number of rows of each feature's table; may be empty.
     table_width (int): The width of the tables.
+    characters (Optional[WordCharacters]): What reads the characters of a word.
+    vectors_width (int): The width of the vectors that come with a word, or 0.
     pieces (int): The number of linear maps that maxout chooses from.
-    dropout (float): The probability that a word type lacks a feature.
+    dropout (float): The probability that a word type lacks a feature in training.
+    word_dropout (float): The probability that a token's vector is replaced in training.
     """
 
     def __init__(
@@ -33,8 +87,11 @@ class HashEmbedding(nn.Module):
         width: int,
         rows: Sequence[int],
         table_width: int,
+        characters: Optional[WordCharacters] = None,
+        vectors_width: int = 0,
         pieces: int = 3,
         dropout: float = 0.0,
+        word_dropout: float = 0.0,
     ):
         super().__init__()
         check_positive("width", width)
@@ -43,21 +100,47 @@ class HashEmbedding(nn.Module):
         for number in rows:
             check_positive("rows", number)
         check_dropout(dropout)
-        self.table = Parameter(torch.empty(sum(rows), table_width).uniform_(-0.1, 0.1))
-        self.dropout = nn.Dropout1d(dropout)
-        self.mix = nn.Linear(len(rows) * table_width, width * pieces)
+        table = torch.empty(sum(rows), table_width).uniform_(-0.1, 0.1)
+        self.table = Parameter(table) if rows else None
+        self.characters = characters
+        self.noise = HashNoise(rows=rows, p=dropout)
+        self.dropout = nn.Dropout(dropout)
+        in_width = len(rows) * table_width + vectors_width
+        self.mix = nn.Linear(in_width + (characters.width if characters else 0), width * pieces)
         self.norm = nn.LayerNorm(width)
+        self.word_dropout = WordDropout(width=width, p=word_dropout)
         self.width = width
 
-    def forward(self, hashes: Tensor, type_of_token: Tensor) -> Tensor:
+    def forward(
+        self,
+        hashes: Tensor,
+        characters: Optional[Tuple[Tensor, Tensor, Tensor]] = None,
+        vectors: Optional[Tensor] = None,
+        type_of_token: Optional[Tensor] = None,
+    ) -> Tensor:
         """
         hashes (Tensor): For each word type and feature, some rows of the table of all features.
             *Shape:* (types, features, hashes)
-        type_of_token (Tensor): The type of each token. *Shape:* (tokens,)
+        characters (Optional[Tuple[Tensor, Tensor, Tensor]]): The characters of the types, as
+            `WordCharacters` reads them.
+        vectors (Optional[Tensor]): The vectors that come with the types. *Shape:* (types,
+            vectors_width)
+        type_of_token (Optional[Tensor]): The type of each token; None if each is one by itself.
+            *Shape:* (tokens,)
         RETURNS (Tensor): *Shape:* (tokens, width)
         """
-        features = F.embedding_bag(hashes.flatten(0, 1), self.table, mode="sum")
-        features = features.view(*hashes.shape[:2], -1)  # (types, features, table_width)
-        pieces = self.mix(self.dropout(features).flatten(1))
-        types = self.norm(pieces.view(len(hashes), self.width, -1).amax(dim=2))
-        return types.index_select(0, type_of_token)
+        parts = []
+        if self.table is not None:
+            rows = self.table.index_select(0, self.noise(hashes).flatten())
+            features = rows.view(*hashes.shape, -1).sum(dim=2)  # (types, features, table_width)
+            parts.append(features.flatten(1))
+        if self.characters is not None and characters is not None:
+            parts.append(self.dropout(self.characters(*characters)))
+        if vectors is not None:
+            parts.append(self.dropout(vectors))
+        x = torch.cat(parts, dim=1)
+        pieces = self.mix(x).view(len(hashes), -1, self.width)
+        types = self.norm(pieces.amax(dim=1).to(x.dtype))
+        if type_of_token is not None:
+            types = types.index_select(0, type_of_token)
+        return self.word_dropout(types)

@@ -14,11 +14,17 @@ import torch
 from torch import Tensor, nn
 
 
+# A buffer has at least so many rows. Convolutions of very few rows take other kernels, which round
+# differently, and a document by itself would get other values than in a batch.
+MIN_ROWS = 16
+
+
 @dataclass(frozen=True)
 class Packing:
     """Where the documents of a batch lie in a buffer of rows.
 
-    lengths (Sequence[int]): The number of rows of each document; may be 0.
+    lengths (Sequence[int]): The number of rows of each document, of which there is at least one;
+        may be 0.
     gap (int): The number of zero rows between two documents.
     device (torch.device): Where the buffer is.
     """
@@ -39,21 +45,22 @@ class Packing:
     @property
     def rows(self) -> int:
         """The number of rows of the buffer."""
-        return sum(self.lengths) + self.gap * max(0, len(self.lengths) - 1)
+        return max(MIN_ROWS, sum(self.lengths) + self.gap * (len(self.lengths) - 1))
 
     @cached_property
     def gap_rows(self) -> Tensor:
-        """The rows between the documents. *Shape:* (gap * (documents - 1),)"""
+        """The rows between the documents, and after the last one if there are any."""
         ends = torch.tensor(self.starts[1:], dtype=torch.long) - self.gap
         rows = ends.unsqueeze(1) + torch.arange(self.gap)
-        return rows.flatten().to(self.device)
+        rest = torch.arange(self.starts[-1] + self.lengths[-1], self.rows)
+        return torch.cat([rows.flatten(), rest]).to(self.device)
 
     @cached_property
     def document_of_row(self) -> Tensor:
         """The document that each row belongs to; a gap belongs to the document before it.
         *Shape:* (rows,)"""
         spans = torch.tensor(self.lengths) + self.gap
-        spans[-1] -= self.gap
+        spans[-1] = self.rows - self.starts[-1]
         return torch.repeat_interleave(spans).to(self.device)
 
     def clear_gap_(self, x: Tensor) -> Tensor:

@@ -1,30 +1,41 @@
 """The first step: documents to vectors of tokens by themselves."""
 
-import re
 from itertools import accumulate
-from typing import Callable, List, Optional, Tuple, cast
+from typing import Callable, List, Optional, Sequence, Tuple, cast
 
 import numpy
 import torch
-from spacy.attrs import IDS
-from spacy.strings import get_string_id
+from spacy.attrs import NAMES, ORTH
 from spacy.tokens import Doc
+from spacy.vectors import Mode, Vectors
 from thinc.api import Model
 from thinc.types import Floats2d
 from thinc.util import torch2xp, xp2torch
 from torch import Tensor
 
 from ..errors import Errors
-from ..layers import HashEmbedding
+from ..layers import WordCharacters, WordEmbedding
+from ..layers.checks import check_positive
+from .cache import TypeCache
+from .features import (
+    AFFIX,
+    ATTRIBUTES,
+    GOLDEN,
+    MAX_CHARACTERS,
+    WORD_END,
+    WORD_START,
+    WordTypes,
+    affix_hashes,
+    code_points,
+    find_word_types,
+    hash_rows,
+    mix_bits,
+)
 from .shim import TorchShim
 from .types import EmbedT
 
-ATTRIBUTES = {name for name in IDS if name}
-AFFIX = re.compile(r"(PREFIX|SUFFIX)([1-9])")
-# The rows of the table that are summed for each feature.
-HASHES = 4
-# The step from one seed to the next in SplitMix64.
-GOLDEN = numpy.uint64(0x9E3779B97F4A7C15)
+# Prediction embeds so many types at a time, so that a document of many words needs little memory.
+TYPES_PER_SLICE = 4096
 
 # Lists rather than frozen ones, which `spacy init fill-config` can't copy.
 DEFAULT_ATTRS = [
@@ -33,44 +44,99 @@ DEFAULT_ATTRS = [
     *("SUFFIX1", "SUFFIX2", "SUFFIX3", "SUFFIX4"),
 ]
 DEFAULT_ROWS = [5000, 1000, 500, 1000, 2000, 500, 1000, 2000, 2500]
+DEFAULT_KERNEL_SIZES = [2, 3]
 
 
-def build_lexical_embed_v1(
+def build_char_conv_embed_v1(
     *,
     width: int,
     attrs: List[str] = DEFAULT_ATTRS,
     rows: List[int] = DEFAULT_ROWS,
     table_width: int = 32,
+    char_maps: int = 64,
+    char_kernel_sizes: List[int] = DEFAULT_KERNEL_SIZES,
+    char_rows: int = 1000,
+    char_width: int = 16,
+    static_vectors_width: Optional[int] = None,
+    word_dropout: float = 0.1,
     dropout: Optional[float] = None,
+    cache_size: int = 50000,
+    mixed_precision: bool = False,
 ) -> Model[List[Doc], List[Floats2d]]:
-    """Build an embedding layer that hashes lexical attributes and affixes, mixes
-    their vectors with a maxout layer, and computes each distinct word of a batch once.
+    """Build an embedding layer that joins what it learns from the characters of a word, its
+    hashed lexical attributes and affixes and, if wanted, its static vector, and mixes them with a
+    maxout layer. Each distinct word of a batch is computed once.
+
+    Characters are read with narrow convolutions and the maximum over the word (dos Santos and
+    Zadrozny 2014, "Learning character-level representations for part-of-speech tagging", section
+    2.1.2). `char_maps = 0` leaves them out; `attrs = []` and `rows = []` leave only them.
 
     width (int): The width of the token vectors.
     attrs (List[str]): The features: attributes of spaCy's tokens, and affixes of the lower-cased
         form with their length, such as "PREFIX1" or "SUFFIX4".
     rows (List[int]): The number of rows of each feature's table.
     table_width (int): The width of the tables.
+    char_maps (int): The number of feature maps of each convolution over characters; 0 for none.
+    char_kernel_sizes (List[int]): The number of characters that each convolution looks at.
+    char_rows (int): The number of rows of the table of characters, which are hashed.
+    char_width (int): The width of a character's vector.
+    static_vectors_width (Optional[int]): The number of columns of the vocab's vectors (static or
+        floret), which are part of a word's features then; null leaves them out.
+    word_dropout (float): The probability that a token's vector is replaced by a learned one in
+        training.
     dropout (Optional[float]): The probability that a word lacks a feature in training; null
         follows `[training] dropout`.
+    cache_size (int): The number of words that predictions remember the vectors of; 0 for none.
+    mixed_precision (bool): Whether to compute in bfloat16 on a GPU, or on a CPU with AMX.
     RETURNS (Model[List[Doc], List[Floats2d]]): The embedding layer.
     RAISES (ValueError): If a setting is out of its range.
     """
-    if not attrs or len(attrs) != len(rows):
+    if len(attrs) != len(rows):
         raise ValueError(Errors.E012.format(attrs=len(attrs), rows=len(rows)))
     for attr in attrs:
         if attr not in ATTRIBUTES and not AFFIX.fullmatch(attr):
             raise ValueError(Errors.E013.format(attr=attr))
-    embedding = HashEmbedding(
-        width=width, rows=rows, table_width=table_width, dropout=dropout or 0.0
+    for name, number in (("char_maps", char_maps), ("cache_size", cache_size)):
+        if number < 0:
+            raise ValueError(Errors.E017.format(name=name, value=number))
+    if static_vectors_width is not None:
+        check_positive("static_vectors_width", static_vectors_width)
+    if not attrs and not char_maps and static_vectors_width is None:
+        raise ValueError(Errors.E015)
+    characters = None
+    if char_maps:
+        characters = WordCharacters(
+            rows=char_rows, char_width=char_width, maps=char_maps, kernel_sizes=char_kernel_sizes
+        )
+    embedding = WordEmbedding(
+        width=width,
+        rows=rows,
+        table_width=table_width,
+        characters=characters,
+        vectors_width=static_vectors_width or 0,
+        dropout=dropout or 0.0,
+        word_dropout=word_dropout,
+    )
+    shim = TorchShim(
+        embedding,
+        mixed_precision=mixed_precision,
+        own_dropout=dropout is not None,
+        cache=TypeCache(cache_size, width) if cache_size else None,
     )
     return Model(
-        "lexical_embed",
+        "char_conv_embed",
         forward,
         dims={"nO": width},
-        # `[training] dropout` is written to the attribute `dropout_rate`.
-        attrs={"attrs": list(attrs), "rows": list(rows), "dropout_rate": 0.0},
-        shims=[TorchShim(embedding, own_dropout=dropout is not None)],
+        attrs={
+            "attrs": list(attrs),
+            "rows": list(rows),
+            "char_rows": char_rows if char_maps else 0,
+            "max_kernel_size": max(char_kernel_sizes) if char_maps else 0,
+            "static_vectors_width": static_vectors_width,
+            # `[training] dropout` is written to this attribute.
+            "dropout_rate": 0.0,
+        },
+        shims=[shim],
     )
 
 
@@ -82,12 +148,16 @@ def forward(
     if not any(lengths):
         empty = model.ops.alloc2f(0, model.get_dim("nO"))
         return [empty for _ in docs], lambda dYs: []
-    features, type_of_token = distinct_features(docs, model.attrs["attrs"])
-    hashes = torch.from_numpy(hash_rows(features, model.attrs["rows"])).to(shim.device)
-    inverse = torch.from_numpy(type_of_token).to(shim.device)
+    types, type_of_token = find_word_types(docs, _key_attrs(model, docs))
+    tokens = torch.from_numpy(type_of_token).to(shim.device)
     if not is_train:
-        return _split(shim.predict(hashes, inverse), lengths), lambda dYs: []
-    Y, torch_backprop = shim.begin_update(hashes, inverse, dropout=model.attrs["dropout_rate"])
+        Y = _predict_types(model, types).index_select(0, tokens)
+        return _split(Y, lengths), _no_backprop
+    vectors = _static_vectors(model, types)
+    hashes, characters = _features(model, types)
+    Y, torch_backprop = shim.begin_update(
+        hashes, characters, vectors, tokens, dropout=model.attrs["dropout_rate"]
+    )
 
     def backprop(dYs: List[Floats2d]) -> List[Doc]:
         torch_backprop(xp2torch(model.ops.xp.concatenate(dYs), device=shim.device))
@@ -96,59 +166,96 @@ def forward(
     return _split(Y, lengths), backprop
 
 
-def distinct_features(docs: List[Doc], attrs: List[str]) -> Tuple[numpy.ndarray, numpy.ndarray]:
-    """Find the distinct words of a batch, in which all features are the same.
+def _predict_types(model: EmbedT, types: WordTypes) -> Tensor:
+    """Embed types: those that the cache knows come from there."""
+    shim = cast(TorchShim, model.shims[0])
+    vectors = _static_vectors(model, types)
+    keys = types.keys
+    if vectors is not None:
+        # Vectors can change at any time, so what is in them is part of what a type is.
+        bits = vectors.cpu().numpy().view("uint32").astype("uint64")
+        seeds = numpy.arange(1, bits.shape[1] + 1, dtype="uint64") * GOLDEN
+        keys = keys + mix_bits(bits + seeds).sum(axis=1, dtype="uint64")
+    if shim.cache is not None:
+        embedded, unknown = shim.cache.get(keys, shim.device)
+    else:
+        embedded = torch.empty(len(types), model.get_dim("nO"), device=shim.device)
+        unknown = numpy.arange(len(types))
+    for start in range(0, len(unknown), TYPES_PER_SLICE):
+        part = unknown[start : start + TYPES_PER_SLICE]
+        index = torch.from_numpy(part).to(shim.device)
+        some = None if vectors is None else vectors.index_select(0, index)
+        embedded.index_copy_(0, index, shim.predict(*_features(model, types[part]), some))
+    if shim.cache is not None and len(unknown):
+        index = torch.from_numpy(unknown).to(shim.device)
+        shim.cache.put(keys[unknown], embedded.index_select(0, index))
+    return embedded
 
-    docs (List[Doc]): The documents.
-    attrs (List[str]): The features.
-    RETURNS (Tuple[numpy.ndarray, numpy.ndarray]): The features as 64-bit hashes, of shape (types,
-        features), and the type of each token, of shape (tokens,).
-    """
-    columns = [IDS["LOWER"] if AFFIX.fullmatch(attr) else IDS[attr] for attr in attrs]
-    values = numpy.concatenate(
-        [doc.to_array(columns).reshape(len(doc), len(columns)) for doc in docs]
+
+def _key_attrs(model: EmbedT, docs: List[Doc]) -> List[str]:
+    """List the attributes that the vector of a word depends on."""
+    attrs = model.attrs["attrs"]
+    names = [attr for attr in attrs if not AFFIX.fullmatch(attr)]
+    if model.attrs["char_rows"] or len(names) < len(attrs):
+        names.append("ORTH")
+    if model.attrs["static_vectors_width"] is not None:
+        names.append(_vectors_attr(docs))
+    return list(dict.fromkeys(names))
+
+
+def _features(
+    model: EmbedT, types: WordTypes
+) -> Tuple[Tensor, Optional[Tuple[Tensor, Tensor, Tensor]]]:
+    """Make the features that are read from words."""
+    device = cast(TorchShim, model.shims[0]).device
+    attrs, char_rows = model.attrs["attrs"], model.attrs["char_rows"]
+    affixes = [match for match in map(AFFIX.fullmatch, attrs) if match]
+    texts = types.texts() if affixes or char_rows else []
+    hashed = iter(
+        affix_hashes(
+            [text.lower() for text in texts], [(match[1], int(match[2])) for match in affixes]
+        ).T
     )
-    seeds = numpy.arange(1, len(attrs) + 1, dtype="uint64")
-    keys = mix_bits(values + seeds * GOLDEN).sum(axis=1, dtype="uint64")
-    _, first, type_of_token = numpy.unique(keys, return_index=True, return_inverse=True)
-    features = values[first]
-    owners = numpy.searchsorted(numpy.cumsum([len(doc) for doc in docs]), first, side="right")
-    strings = [docs[owner].vocab.strings for owner in owners]
-    for column, attr in enumerate(attrs):
-        affix = AFFIX.fullmatch(attr)
-        if affix:
-            length = int(affix[2])
-            part = slice(length) if affix[1] == "PREFIX" else slice(-length, None)
-            features[:, column] = [
-                get_string_id(store[form][part])
-                for store, form in zip(strings, features[:, column].tolist(), strict=True)
-            ]
-    return features, type_of_token
+    columns = [next(hashed) if AFFIX.fullmatch(attr) else types.column(attr) for attr in attrs]
+    values = numpy.array(columns, dtype="uint64").reshape(len(columns), len(types)).T
+    hashes = torch.from_numpy(hash_rows(values, model.attrs["rows"])).to(device)
+    if not char_rows:
+        return hashes, None
+    # As many marks as let the largest kernel see the end of a word of any length.
+    end = WORD_END * (model.attrs["max_kernel_size"] - 1)
+    codes, lengths = code_points([WORD_START + text[:MAX_CHARACTERS] + end for text in texts])
+    distinct, inverse = numpy.unique(codes, return_inverse=True)
+    rows = hash_rows(distinct[:, None], [char_rows])[:, 0]
+    characters = (torch.from_numpy(array).to(device) for array in (rows, inverse, lengths))
+    return hashes, cast(Tuple[Tensor, Tensor, Tensor], tuple(characters))
 
 
-def mix_bits(values: numpy.ndarray) -> numpy.ndarray:
-    """Scatter 64-bit numbers evenly, with the finalizer of SplitMix64 (Steele et al. 2014, figure
-    18)."""
-    values = (values ^ (values >> numpy.uint64(30))) * numpy.uint64(0xBF58476D1CE4E5B9)
-    values = (values ^ (values >> numpy.uint64(27))) * numpy.uint64(0x94D049BB133111EB)
-    return values ^ (values >> numpy.uint64(31))
+def _vectors_attr(docs: Sequence[Doc]) -> str:
+    """Name the attribute that vectors are looked up by."""
+    return NAMES[getattr(docs[0].vocab.vectors, "attr", ORTH)]
 
 
-def hash_rows(features: numpy.ndarray, rows: List[int]) -> numpy.ndarray:
-    """Pick the rows of each feature in the table of all features.
-
-    features (numpy.ndarray): 64-bit hashes, of shape (types, features).
-    rows (List[int]): The number of rows of each feature.
-    RETURNS (numpy.ndarray): Row numbers, of shape (types, features, hashes).
-    """
-    seeds = numpy.arange(1, HASHES + 1, dtype="uint64") * GOLDEN
-    mixed = mix_bits(features[:, :, None] + seeds)
-    starts = numpy.array([0, *accumulate(rows)][:-1], dtype="uint64")
-    picked = mixed % numpy.array(rows, dtype="uint64")[:, None] + starts[:, None]
-    return picked.astype("int64")
+def _static_vectors(model: EmbedT, types: WordTypes) -> Optional[Tensor]:
+    """Look up the vectors of types, where the model uses them; 0 for words that have none."""
+    width = model.attrs["static_vectors_width"]
+    if width is None:
+        return None
+    table = types.docs[0].vocab.vectors
+    if table.shape[1] != width:
+        raise ValueError(Errors.E016.format(width=width, actual=table.shape[1]))
+    keys = types.column(_vectors_attr(types.docs))
+    vectors = table.get_batch(keys)
+    if isinstance(table, Vectors) and table.mode == Mode.default:
+        vectors = vectors * (table.find(keys=keys) >= 0)[:, None]
+    device = cast(TorchShim, model.shims[0]).device
+    return xp2torch(model.ops.asarray2f(vectors), device=device)
 
 
 def _split(Y: Tensor, lengths: List[int]) -> List[Floats2d]:
     rows = cast(Floats2d, torch2xp(Y))
     stops = list(accumulate(lengths))
     return [rows[stop - length : stop] for stop, length in zip(stops, lengths, strict=True)]
+
+
+def _no_backprop(dYs: List[Floats2d]) -> List[Doc]:
+    raise ValueError(Errors.E011)

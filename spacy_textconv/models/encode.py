@@ -14,7 +14,7 @@ from .types import EncoderForwardT, EncoderT
 
 # Prediction works through a batch in slices of about this many numbers for each buffer, small
 # enough for the caches of a CPU, large enough to fill a GPU.
-SLICE_SIZE = {"cpu": 2**19, "gpu": 2**23}
+SLICE_SIZE = {"cpu": 3 * 2**18, "gpu": 2**23}
 
 # A list rather than a frozen one, which `spacy init fill-config` can't copy.
 DEFAULT_DILATIONS = [1, 2, 4, 1]
@@ -55,7 +55,7 @@ def build_dilated_conv_encoder_v1(
         and column; null follows `[training] dropout`.
     initialization (str): "kaiming" or "identity" (layers begin by passing the middle token on,
         which helps plain stacks).
-    mixed_precision (bool): Whether to compute in bfloat16 on a GPU.
+    mixed_precision (bool): Whether to compute in bfloat16 on a GPU, or on a CPU with AMX.
     RETURNS (Model[List[Floats2d], List[Floats2d]]): The encoder.
     RAISES (ValueError): If a setting is out of its range.
     """
@@ -101,7 +101,7 @@ def build_dense_conv_encoder_v1(
     activation (str): The activation function.
     dropout (Optional[float]): The rate of dropout after each layer, one mask for each document
         and column; null follows `[training] dropout`.
-    mixed_precision (bool): Whether to compute in bfloat16 on a GPU.
+    mixed_precision (bool): Whether to compute in bfloat16 on a GPU, or on a CPU with AMX.
     RETURNS (Model[List[Floats2d], List[Floats2d]]): The encoder.
     RAISES (ValueError): If a setting is out of its range.
     """
@@ -162,11 +162,10 @@ def _forward_train(model: EncoderT, Xs: List[Floats2d]) -> EncoderForwardT:
 def _predict(model: EncoderT, Xs: List[Floats2d]) -> List[Floats2d]:
     shim = cast(TorchShim, model.shims[0])
     stack = cast(PackedStack, shim.module)
-    # Of its own for each document: a view of a batch's array would keep all of it in memory for
-    # as long as the document lives.
-    Ys = [model.ops.alloc2f(len(X), model.get_dim("nO"), zeros=False) for X in Xs]
+    lengths = [len(X) for X in Xs]
+    Ys = [model.ops.alloc2f(0, model.get_dim("nO"))] * len(Xs)
     groups = slice_documents(
-        [len(X) for X in Xs],
+        lengths,
         max_rows=SLICE_SIZE["cpu" if shim.device.type == "cpu" else "gpu"] // stack.buffer_width,
         gap=stack.gap,
         halo=stack.receptive_field // 2,
@@ -177,9 +176,15 @@ def _predict(model: EncoderT, Xs: List[Floats2d]) -> List[Floats2d]:
         encoded = _to_rows(shim.predict(_pack(model, rows, packing), packing))
         for part, row in zip(group, packing.starts, strict=True):
             first = row + part.start - part.context_start
-            Ys[part.document][part.start : part.stop] = encoded[
-                first : first + part.stop - part.start
-            ]
+            wanted = encoded[first : first + part.stop - part.start]
+            if len(wanted) == lengths[part.document]:
+                # A view, as those of spaCy's encoders are.
+                Ys[part.document] = wanted
+                continue
+            if part.start == 0:
+                shape = lengths[part.document], model.get_dim("nO")
+                Ys[part.document] = model.ops.alloc2f(*shape, zeros=False)
+            Ys[part.document][part.start : part.stop] = wanted
     return Ys
 
 
@@ -190,7 +195,9 @@ def _pack(model: EncoderT, Xs: Sequence[Floats2d], packing: Packing) -> Tensor:
     for X in Xs:
         # Some embedding layers give an empty document no columns either.
         parts += (cast(Floats2d, X.reshape((len(X), width))), gap)
-    rows = xp.concatenate(parts[:-1]).astype("float32", copy=False)
+    used = packing.starts[-1] + packing.lengths[-1]
+    parts[-1] = xp.zeros((packing.rows - used, width), dtype="float32")
+    rows = xp.concatenate(parts).astype("float32", copy=False)
     return xp2torch(rows, device=packing.device)
 
 

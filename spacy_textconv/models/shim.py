@@ -14,12 +14,16 @@ from thinc.util import get_torch_default_device, torch2xp, xp2torch
 from torch import Tensor, nn
 
 from ..errors import Errors
+from .cache import TypeCache
 
 # A forked process has none of torch's threads, and waits for them forever as soon as it computes
 # with more than one. `nlp.pipe(n_process=2)` forks, so let each process compute with one thread,
 # as the workers of torch's DataLoader do.
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=lambda: torch.set_num_threads(1))
+
+# Older versions of torch can't tell.
+CPU_HAS_AMX = getattr(torch.cpu, "get_capabilities", dict)().get("amx_bf16", False)
 
 BackpropT = Callable[[Tensor], Optional[Tensor]]
 
@@ -34,18 +38,26 @@ class TorchShim(Shim):
 
     module (nn.Module): A module whose sizes are all set, and whose output is a float tensor. A
         gradient is computed for its first argument; it takes any further ones as they are.
-    mixed_precision (bool): Whether to compute in bfloat16 where that is safe, on CUDA devices
-        only. Parameters, gradients and outputs stay float32, and bfloat16 has the range of
-        float32, so no gradient has to be scaled.
+    mixed_precision (bool): Whether to compute in bfloat16 where that is safe and the device has
+        units for it: CUDA devices and CPUs with AMX. Parameters, gradients and outputs stay
+        float32, and bfloat16 has the range of float32, so no gradient has to be scaled.
     own_dropout (bool): Whether the module keeps the dropout rates that it was built with.
+    cache (Optional[TypeCache]): Outputs of the module, which are forgotten whenever its weights
+        change.
     """
 
     def __init__(
-        self, module: nn.Module, *, mixed_precision: bool = False, own_dropout: bool = False
+        self,
+        module: nn.Module,
+        *,
+        mixed_precision: bool = False,
+        own_dropout: bool = False,
+        cache: Optional[TypeCache] = None,
     ):
         super().__init__(module)
         self.mixed_precision = mixed_precision
         self.own_dropout = own_dropout
+        self.cache = cache
         module.to(get_torch_default_device()).eval()
         if isinstance(get_current_ops(), CupyOps):
             set_gpu_allocator("pytorch")
@@ -110,6 +122,7 @@ class TorchShim(Shim):
             if updated.data_ptr() != weights.data_ptr():
                 weights.copy_(updated)
             param.grad = None
+        self._forget()
 
     @contextmanager
     def use_params(self, params: Dict[Any, FloatsXd]) -> Iterator[None]:
@@ -120,11 +133,13 @@ class TorchShim(Shim):
                 backup[name] = param.data.clone()
                 values = xp2torch(params[(self.id, name)], device=param.device)
                 param.data.view(-1).copy_(values.view(-1))
+        self._forget()
         try:
             yield
         finally:
             for name, values in backup.items():
                 self.module.get_parameter(name).data.copy_(values)
+            self._forget()
 
     def copy(self) -> "TorchShim":
         """Copy the module. The copy has an id of its own, and so its own optimizer state."""
@@ -139,6 +154,7 @@ class TorchShim(Shim):
         if device_type not in ("cpu", "gpu"):
             raise ValueError(Errors.E009.format(value=device_type))
         self.module.to("cpu" if device_type == "cpu" else f"cuda:{device_id}")
+        self._forget()
 
     def to_bytes(self) -> bytes:
         """Save the weights in the safetensors format."""
@@ -163,13 +179,19 @@ class TorchShim(Shim):
                 reason += f"{tuple(state[name].shape)} in the network"
                 raise ValueError(Errors.E008.format(reason=reason))
         for name, buffer in self.module.named_buffers():
-            if not torch.equal(loaded[name], buffer.cpu()):
+            if name in loaded and not torch.equal(loaded[name], buffer.cpu()):
                 reason = f"`{name}` is {loaded[name].tolist()} in the file and "
                 reason += f"{buffer.tolist()} in the network"
                 raise ValueError(Errors.E008.format(reason=reason))
         self.module.load_state_dict(loaded)
+        self._forget()
         return self
 
+    def _forget(self) -> None:
+        if self.cache is not None:
+            self.cache.clear()
+
     def _autocast(self) -> torch.autocast:
-        on_gpu = self.device.type == "cuda"
-        return torch.autocast("cuda", torch.bfloat16, enabled=self.mixed_precision and on_gpu)
+        device = self.device.type
+        enabled = self.mixed_precision and (device == "cuda" or (device == "cpu" and CPU_HAS_AMX))
+        return torch.autocast(device, torch.bfloat16, enabled=enabled)

@@ -3,6 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spacy_textconv.layers import Packing, slice_documents
+from spacy_textconv.layers.packing import MIN_ROWS
 
 lengths = st.lists(st.integers(0, 40), min_size=1, max_size=12)
 
@@ -15,6 +16,7 @@ def test_packing_places_documents_and_gaps(lengths, gap):
         owners += [(i, True)] * length
         if i < len(lengths) - 1:
             owners += [(i, False)] * gap
+    owners += [(len(lengths) - 1, False)] * (MIN_ROWS - len(owners))
     assert packing.rows == len(owners)
     assert packing.document_of_row.tolist() == [document for document, _ in owners]
     assert packing.gap_rows.tolist() == [
@@ -24,10 +26,24 @@ def test_packing_places_documents_and_gaps(lengths, gap):
         assert owners[start : start + length] == [(i, True)] * length
 
 
+def test_a_small_buffer_ends_with_rows_of_gap():
+    packing = Packing([2, 0, 3], gap=2)
+    assert packing.rows == MIN_ROWS == 16
+    assert packing.gap_rows.tolist() == [2, 3, 4, 5, *range(9, 16)]
+    assert packing.document_of_row.tolist() == [0] * 4 + [1] * 2 + [2] * 10
+
+
+def test_a_large_buffer_ends_with_its_last_document():
+    packing = Packing([9, 6], gap=3)
+    assert packing.rows == 18
+    assert packing.gap_rows.tolist() == [9, 10, 11]
+    assert packing.document_of_row.tolist() == [0] * 12 + [1] * 6
+
+
 def test_clear_gap_only_touches_the_gap():
     packing = Packing([2, 0, 3], gap=2)
     cleared = packing.clear_gap_(torch.ones(packing.rows, 4))
-    assert cleared[:, 0].tolist() == [1, 1, 0, 0, 0, 0, 1, 1, 1]
+    assert cleared[:, 0].tolist() == [1, 1, 0, 0, 0, 0, 1, 1, 1] + [0] * 7
 
 
 @given(lengths, st.integers(1, 30), st.integers(0, 9), st.integers(0, 9))

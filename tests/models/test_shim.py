@@ -6,10 +6,11 @@ import numpy
 import pytest
 import safetensors.torch
 import torch
-from numpy.testing import assert_array_equal
+from numpy.testing import assert_allclose, assert_array_equal
 from thinc.api import Adam, Model
 from torch import nn
 
+from spacy_textconv.models import shim as shim_module
 from spacy_textconv.models.encode import build_dilated_conv_encoder_v1
 from spacy_textconv.models.shim import TorchShim
 
@@ -174,12 +175,20 @@ def test_weights_of_another_architecture_are_refused():
         wide.from_bytes(narrow.to_bytes())
 
 
-def test_mixed_precision_changes_nothing_on_the_cpu():
+def test_mixed_precision_needs_a_cpu_with_amx(monkeypatch):
     mixed = build_dilated_conv_encoder_v1(width=8, dilations=[1, 2], mixed_precision=True)
     plain = build_encoder()
     plain.from_bytes(mixed.to_bytes())
-    for Y, expected in zip(mixed.predict(documents()), plain.predict(documents()), strict=True):
-        assert_array_equal(Y, expected)
+    expected = plain.predict(documents())
+    monkeypatch.setattr(shim_module, "CPU_HAS_AMX", False)
+    for Y, Z in zip(mixed.predict(documents()), expected, strict=True):
+        assert_array_equal(Y, Z)
+    monkeypatch.setattr(shim_module, "CPU_HAS_AMX", True)
+    for X, Y, Z in zip(documents(), mixed.predict(documents()), expected, strict=True):
+        assert Y.dtype == "float32"
+        assert_allclose(Y, Z, atol=0.1)
+        assert not len(X) or not numpy.array_equal(Y, Z)
+        assert_allclose(mixed.predict([X])[0], Y, atol=1e-5)
 
 
 def test_unknown_device_is_refused():

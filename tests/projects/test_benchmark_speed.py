@@ -18,7 +18,10 @@ ROOT = Path(__file__).parents[2]
 SCRIPTS = ROOT / "projects" / "benchmark_speed" / "scripts"
 PEERS = ROOT / "projects" / "tagging" / "configs"
 CONTESTANTS = ["textconv", "spacy_cnn", "spacy_bilstm"]
-ENCODERS = ["DilatedConvEncoder", "MaxoutWindowEncoder", "TorchBiLSTMEncoder"]
+ENCODERS = [
+    *("DilatedConvEncoder", "DilatedConvEncoder, mixed precision"),
+    *("MaxoutWindowEncoder", "TorchBiLSTMEncoder"),
+]
 
 
 @pytest.fixture(scope="module")

@@ -37,14 +37,21 @@ Round = Tuple[int, Dict[str, Call]]
 # The words and the seconds that one of them took
 Turn = Tuple[int, float]
 
-# The encoders by themselves: the first is ours, the second is what the others are compared to.
-DILATED, MAXOUT, BILSTM = "DilatedConvEncoder", "MaxoutWindowEncoder", "TorchBiLSTMEncoder"
+# The encoders by themselves: the first two are ours, the third is what the others are compared to.
+DILATED, BFLOAT16 = "DilatedConvEncoder", "DilatedConvEncoder, mixed precision"
+MAXOUT, BILSTM = "MaxoutWindowEncoder", "TorchBiLSTMEncoder"
 DILATIONS = [1, 2, 4, 1]
 ENCODERS: Dict[str, Dict[str, Any]] = {
     DILATED: {
         "@architectures": "spacy-textconv.DilatedConvEncoder.v1",
         "width": 128,
         "dilations": DILATIONS,
+    },
+    BFLOAT16: {
+        "@architectures": "spacy-textconv.DilatedConvEncoder.v1",
+        "width": 128,
+        "dilations": DILATIONS,
+        "mixed_precision": True,
     },
     MAXOUT: {
         "@architectures": "spacy.MaxoutWindowEncoder.v2",
@@ -64,6 +71,7 @@ ENCODERS: Dict[str, Dict[str, Any]] = {
 FLOP = {
     # Kernel size x width x width, in 4 layers
     DILATED: 2 * 3 * 128 * 128 * 4,
+    BFLOAT16: 2 * 3 * 128 * 128 * 4,
     # Window x width x maxout pieces of that width, in 4 layers
     MAXOUT: 2 * 3 * 96 * (3 * 96) * 4,
     # Gates of half the width x the input and the state, in 2 directions and 2 layers
@@ -364,7 +372,7 @@ def make_encoder(name: str, width: Optional[int] = None, depth: Optional[int] = 
     config = dict(ENCODERS[name])
     if width is not None:
         config["width"] = width
-    if depth is not None and name == DILATED:
+    if depth is not None and "dilations" in config:
         config["dilations"] = list(islice(cycle(DILATIONS), depth))
     elif depth is not None:
         config["depth"] = depth
@@ -508,7 +516,7 @@ def main(
     result: Dict[str, Any] = {
         "machine": machine_facts(threads, gpu_id),
         "contestants": {name: path.name for name, path in paths.items()},
-        "ours": [*own, DILATED],
+        "ours": [*own, DILATED, BFLOAT16],
         "peer": first_peer,
         "encoders": encoders,
         "scaling": measure_scaling(lengths, sizes),

@@ -9,10 +9,10 @@ from wasabi import msg
 ACCURACIES = {"tag_acc": "XPOS %", "pos_acc": "UPOS %", "morph_acc": "Features %"}
 
 
-def main(metrics: list[Path]) -> None:
-    """Print one row for each of the METRICS files, named after the file."""
+def main(metrics: Path) -> None:
+    """Print one row for each file of the METRICS folder, named after the file."""
     rows = []
-    for path in metrics:
+    for path in sorted(metrics.glob("*.json")):
         scores = srsly.read_json(path)
         accuracies = [f"{100 * scores[name]:.2f}" for name in ACCURACIES]
         rows.append([path.stem, *accuracies, f"{scores['speed']:,.0f}"])

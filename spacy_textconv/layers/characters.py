@@ -1,0 +1,88 @@
+"""Characters to vectors."""
+
+from typing import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.nn import Parameter
+
+from .checks import check_positive, check_positives
+
+
+class CharacterEmbedding(nn.Module):
+    """Embed characters by hashes of their code points, so that no alphabet has to be known
+    (Svenstrup et al. 2017, "Hash embeddings for efficient word representations", section 3).
+
+    rows (int): The number of rows of the table.
+    width (int): The width of a character's vector.
+    """
+
+    def __init__(self, *, rows: int, width: int):
+        super().__init__()
+        check_positive("rows", rows)
+        check_positive("width", width)
+        self.table = Parameter(torch.empty(rows, width).uniform_(-0.5, 0.5))
+
+    def forward(self, hashes: Tensor, character_of_position: Tensor) -> Tensor:
+        """
+        hashes (Tensor): For each distinct character, some rows of the table. *Shape:*
+            (characters, hashes)
+        character_of_position (Tensor): Which of them stands at each position of the text.
+            *Shape:* (positions,)
+        RETURNS (Tensor): *Shape:* (positions, width)
+        """
+        characters = F.embedding_bag(hashes, self.table, mode="sum")
+        return characters.index_select(0, character_of_position)
+
+
+class WordCharacters(nn.Module):
+    """Turn the characters of each word into one vector: narrow convolutions, which learn
+    n-grams, and for each of their maps the maximum over the word (dos Santos and Zadrozny 2014,
+    section 2.1.2; several kernel sizes: Kim et al. 2016, section 2.2).
+
+    rows (int): The number of rows of the table of characters.
+    char_width (int): The width of a character's vector.
+    maps (int): The number of feature maps of each convolution.
+    kernel_sizes (Sequence[int]): The number of characters that each convolution looks at.
+    """
+
+    def __init__(self, *, rows: int, char_width: int, maps: int, kernel_sizes: Sequence[int]):
+        super().__init__()
+        check_positive("char_rows", rows)
+        check_positive("char_width", char_width)
+        check_positive("char_maps", maps)
+        check_positives("char_kernel_sizes", kernel_sizes)
+        self.embedding = CharacterEmbedding(rows=rows, width=char_width)
+        self.convolutions = nn.ModuleList(nn.Linear(size * char_width, maps) for size in kernel_sizes)
+        self.kernel_sizes = tuple(kernel_sizes)
+        self.width = maps * len(kernel_sizes)
+
+    def forward(self, hashes: Tensor, character_of_position: Tensor, lengths: Tensor) -> Tensor:
+        """
+        hashes (Tensor): For each distinct character, some rows of the table. *Shape:*
+            (characters, hashes)
+        character_of_position (Tensor): Which of them stands at each position of the words, one
+            word after the other. *Shape:* (positions,)
+        lengths (Tensor): The number of positions of each word, at least the largest kernel
+            size. *Shape:* (words,)
+        RETURNS (Tensor): *Shape:* (words, width)
+        """
+        x = self.embedding(hashes, character_of_position)
+        # How many positions there are from each one to the end of its word.
+        ends = torch.repeat_interleave(lengths.cumsum(0), lengths)
+        remaining = ends - torch.arange(len(x), device=x.device)
+        pooled = []
+        for size, convolution in zip(self.kernel_sizes, self.convolutions, strict=True):
+            last = len(x) - size + 1
+            windows = convolution(torch.cat([x[i : last + i] for i in range(size)], dim=1))
+            # Not the windows that begin in one word and end in another.
+            inside = (remaining[:last] >= size).nonzero().squeeze(1)
+            counts = lengths - size + 1
+            # Of equal windows, as in "banana", one gets the gradient; torch.segment_reduce gives all
+            # of it to each.
+            maxima = F.embedding_bag(
+                inside, windows.to(x.dtype), counts.cumsum(0) - counts, mode="max"
+            )
+            pooled.append(maxima)
+        return F.relu(torch.cat(pooled, dim=1))

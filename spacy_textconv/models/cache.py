@@ -1,0 +1,68 @@
+"""What predictions remember of earlier ones."""
+
+from threading import Lock
+from typing import Optional, Tuple
+
+import numpy
+import torch
+from torch import Tensor
+
+
+class TypeCache:
+    """A table of embedded word types, of bounded size, which threads can share.
+
+    Each type has one place, given by its key; where two types have the same place, the newer one
+    takes it. Only hashes and vectors are stored, no strings, so nothing in here depends on the
+    memory zone of a vocab. Copies and pickles are empty.
+
+    size (int): The number of places.
+    width (int): The width of a vector.
+    """
+
+    def __init__(self, size: int, width: int):
+        self.size = size
+        self.width = width
+        self.lock = Lock()
+        self.clear()
+
+    def __reduce__(self) -> Tuple:
+        return TypeCache, (self.size, self.width)
+
+    def clear(self) -> None:
+        """Forget everything."""
+        with self.lock:
+            self.keys: Optional[numpy.ndarray] = None
+            self.values: Optional[Tensor] = None
+
+    def get(self, keys: numpy.ndarray, device: torch.device) -> Tuple[Tensor, numpy.ndarray]:
+        """Look types up.
+
+        keys (numpy.ndarray): 64-bit hashes, none of them 0. *Shape:* (types,)
+        device (torch.device): Where the vectors are.
+        RETURNS (Tuple[Tensor, numpy.ndarray]): A new tensor with the vectors of the known types,
+            of shape (types, width), and the indices of the types that are unknown, whose rows hold
+            nothing of use.
+        """
+        places = keys % numpy.uint64(self.size)
+        with self.lock:
+            if self.keys is None or self.values is None:
+                return torch.empty(len(keys), self.width, device=device), numpy.arange(len(keys))
+            unknown = (self.keys[places] != keys).nonzero()[0]
+            index = torch.from_numpy(places.astype("int64")).to(device)
+            return self.values.index_select(0, index), unknown
+
+    def put(self, keys: numpy.ndarray, values: Tensor) -> None:
+        """Remember types.
+
+        keys (numpy.ndarray): 64-bit hashes, none of them 0. *Shape:* (types,)
+        values (Tensor): Their vectors. *Shape:* (types, width)
+        """
+        places, first = numpy.unique(keys % numpy.uint64(self.size), return_index=True)
+        index = torch.from_numpy(places.astype("int64")).to(values.device)
+        chosen = values.index_select(0, torch.from_numpy(first).to(values.device))
+        with self.lock:
+            if self.keys is None or self.values is None:
+                self.keys = numpy.zeros(self.size, dtype="uint64")
+                self.values = torch.empty(self.size, self.width, device=values.device)
+            self.keys[places] = keys[first]
+            self.values.index_copy_(0, index, chosen)

@@ -1,0 +1,131 @@
+"""What embedding layers read from documents: distinct words, their features and characters."""
+
+import re
+from dataclasses import dataclass, replace
+from itertools import accumulate
+from typing import List, Sequence, Tuple
+
+import numpy
+from spacy.attrs import IDS
+from spacy.tokens import Doc
+
+ATTRIBUTES = {name for name in IDS if name}
+AFFIX = re.compile(r"(PREFIX|SUFFIX)([1-9])")
+# The rows of a table that are summed for each value.
+HASHES = 4
+# The step from one seed to the next in SplitMix64.
+GOLDEN = numpy.uint64(0x9E3779B97F4A7C15)
+# What stands before and after the characters of a word: start and end of text.
+WORD_START, WORD_END = "\x02", "\x03"
+# A word is read up to here, so that a very long one (an encoded image, say) costs no more.
+MAX_CHARACTERS = 64
+
+
+@dataclass(frozen=True)
+class WordTypes:
+    """Distinct words of a batch: those that agree in all attributes are one type.
+
+    names (List[str]): The attributes' names.
+    values (numpy.ndarray): Their values for each type, of shape (types, attributes).
+    keys (numpy.ndarray): A 64-bit hash of each type's values, of shape (types,).
+    docs (Sequence[Doc]): The documents of the batch.
+    owners (numpy.ndarray): The index of a document with the type, of shape (types,).
+    """
+
+    names: List[str]
+    values: numpy.ndarray
+    keys: numpy.ndarray
+    docs: Sequence[Doc]
+    owners: numpy.ndarray
+
+    def __len__(self) -> int:
+        return len(self.keys)
+
+    def __getitem__(self, some: slice) -> "WordTypes":
+        """Pick some of the types, with a slice or an array of indices."""
+        return replace(
+            self, values=self.values[some], keys=self.keys[some], owners=self.owners[some]
+        )
+
+    def column(self, name: str) -> numpy.ndarray:
+        """Get the values of one attribute."""
+        return self.values[:, self.names.index(name)]
+
+    def texts(self) -> List[str]:
+        """Look up the words themselves."""
+        stores = [self.docs[owner].vocab.strings for owner in self.owners.tolist()]
+        orths = self.column("ORTH").tolist()
+        return [store[orth] for store, orth in zip(stores, orths, strict=True)]
+
+
+def find_word_types(docs: List[Doc], names: List[str]) -> Tuple[WordTypes, numpy.ndarray]:
+    """Find the distinct words of a batch.
+
+    docs (List[Doc]): The documents, with at least one token.
+    names (List[str]): The attributes in which two words have to agree to be of one type.
+    RETURNS (Tuple[WordTypes, numpy.ndarray]): The types, and the type of each token, of shape
+        (tokens,).
+    """
+    columns = [IDS[name] for name in names]
+    values = numpy.concatenate(
+        [doc.to_array(columns).reshape(len(doc), len(columns)) for doc in docs]
+    )
+    seeds = numpy.arange(1, len(names) + 1, dtype="uint64")
+    keys = mix_bits(values + seeds * GOLDEN).sum(axis=1, dtype="uint64")
+    keys, first, type_of_token = numpy.unique(keys, return_index=True, return_inverse=True)
+    owners = numpy.searchsorted(numpy.cumsum([len(doc) for doc in docs]), first, side="right")
+    return WordTypes(names, values[first], keys, docs, owners), type_of_token
+
+
+def affix_hashes(texts: Sequence[str], affixes: Sequence[Tuple[str, int]]) -> numpy.ndarray:
+    """Hash the first or last letters of words.
+
+    texts (Sequence[str]): The words.
+    affixes (Sequence[Tuple[str, int]]): Which end ("PREFIX" or "SUFFIX"), and how many letters. Of
+        a shorter word it is all of them.
+    RETURNS (numpy.ndarray): 64-bit hashes, of shape (words, affixes).
+    """
+    codes, lengths = code_points(texts)
+    starts = numpy.cumsum(lengths) - lengths
+    hashes = numpy.zeros((len(texts), len(affixes)), dtype="uint64")
+    for column, (end, size) in enumerate(affixes):
+        for letter in range(size):
+            longer = (lengths > letter).nonzero()[0]
+            offset = letter if end == "PREFIX" else lengths[longer] - 1 - letter
+            value = hashes[longer, column] + GOLDEN + codes[starts[longer] + offset]
+            hashes[longer, column] = mix_bits(value)
+    return hashes
+
+
+def code_points(texts: Sequence[str]) -> Tuple[numpy.ndarray, numpy.ndarray]:
+    """Lay the characters of texts end to end.
+
+    texts (Sequence[str]): The texts.
+    RETURNS (Tuple[numpy.ndarray, numpy.ndarray]): Code points, of shape (characters,), and the
+        number of characters of each text, of shape (texts,).
+    """
+    joined = "".join(texts).encode("utf-32-le", errors="surrogatepass")
+    lengths = numpy.fromiter(map(len, texts), dtype="int64", count=len(texts))
+    return numpy.frombuffer(joined, dtype="<u4").astype("uint64"), lengths
+
+
+def mix_bits(values: numpy.ndarray) -> numpy.ndarray:
+    """Scatter 64-bit numbers evenly, with the finalizer of SplitMix64 (Steele et al. 2014, figure
+    18)."""
+    values = (values ^ (values >> numpy.uint64(30))) * numpy.uint64(0xBF58476D1CE4E5B9)
+    values = (values ^ (values >> numpy.uint64(27))) * numpy.uint64(0x94D049BB133111EB)
+    return values ^ (values >> numpy.uint64(31))
+
+
+def hash_rows(features: numpy.ndarray, rows: Sequence[int]) -> numpy.ndarray:
+    """Pick the rows of each feature in the table of all features.
+
+    features (numpy.ndarray): 64-bit hashes, of shape (types, features).
+    rows (Sequence[int]): The number of rows of each feature.
+    RETURNS (numpy.ndarray): Row numbers, of shape (types, features, hashes).
+    """
+    seeds = numpy.arange(1, HASHES + 1, dtype="uint64") * GOLDEN
+    mixed = mix_bits(features[:, :, None] + seeds)
+    starts = numpy.array([0, *accumulate(rows)][:-1], dtype="uint64")
+    picked = mixed % numpy.array(rows, dtype="uint64")[:, None] + starts[:, None]
+    return picked.astype("int64")

@@ -1,0 +1,153 @@
+"""The first two steps in one: the characters of documents to vectors of tokens in context."""
+
+from itertools import accumulate
+from typing import Callable, List, Literal, Optional, Tuple, cast
+
+import numpy
+import torch
+from spacy.attrs import IDX, LENGTH
+from spacy.tokens import Doc
+from thinc.api import Model, Ops
+from thinc.types import Floats2d, Ints1d
+from thinc.util import torch2xp, xp2torch
+
+from ..layers import CharacterEmbedding
+from ..layers.checks import check_choice
+from .features import code_points, hash_rows
+from .shim import TorchShim
+from .types import EmbedT, EncoderT
+
+POOLINGS = ("max", "mean")
+
+
+def build_char_tok2vec_v1(
+    *,
+    encode: Model[List[Floats2d], List[Floats2d]],
+    rows: int = 1000,
+    pooling: Literal["max", "mean"] = "max",
+) -> Model[List[Doc], List[Floats2d]]:
+    """Build a tok2vec that reads the raw characters of a document, spaces included, so that a
+    token's vector sees the letters of its neighbours: characters are embedded, encoded along the
+    whole document, and pooled over each token (dilated convolutions over characters: ByteNet,
+    Kalchbrenner et al. 2016, section 3; densely connected ones for text: Le et al. 2017).
+
+    encode (Model[List[Floats2d], List[Floats2d]]): The encoder over characters, for example
+        `spacy-textconv.DilatedConvEncoder.v1`. Its width is the width of the token vectors, its
+        receptive field a number of characters.
+    rows (int): The number of rows of the table of characters, which are hashed.
+    pooling (str): How the vectors of a token's characters are joined: "max" or "mean".
+    RETURNS (Model[List[Doc], List[Floats2d]]): The tok2vec.
+    RAISES (ValueError): If a setting is out of its range.
+    """
+    check_choice("pooling", pooling, POOLINGS)
+    width = encode.get_dim("nO")
+    in_width = encode.get_dim("nI") if encode.has_dim("nI") else width
+    return Model(
+        "char_tok2vec",
+        forward,
+        init=init,
+        layers=[character_embed(rows, in_width), encode],
+        dims={"nO": width},
+        attrs={"pooling": pooling},
+    )
+
+
+def init(model: EmbedT, X: Optional[List[Doc]] = None, Y: Optional[List[Floats2d]] = None) -> None:
+    embed, encode = model.layers
+    encode.initialize(X=embed.predict(X) if X else None)
+
+
+def forward(
+    model: EmbedT, docs: List[Doc], is_train: bool
+) -> Tuple[List[Floats2d], Callable[[List[Floats2d]], List[Doc]]]:
+    embed, encode = cast(Tuple[EmbedT, EncoderT], tuple(model.layers))
+    if not any(len(doc) for doc in docs):
+        empty = model.ops.alloc2f(0, model.get_dim("nO"))
+        return [empty for _ in docs], lambda dYs: []
+    embedded, bp_embed = embed(docs, is_train)
+    encoded, bp_encode = encode(embedded, is_train)
+    Y, bp_pool = _pool_tokens(model, docs, encoded)
+
+    def backprop(dYs: List[Floats2d]) -> List[Doc]:
+        return bp_embed(bp_encode(bp_pool(dYs)))
+
+    return Y, backprop
+
+
+def character_embed(rows: int, width: int) -> EmbedT:
+    """Build a layer that gives each character of a document a vector by itself."""
+    module = CharacterEmbedding(rows=rows, width=width)
+    return Model(
+        "character_embed",
+        character_embed_forward,
+        dims={"nO": width},
+        attrs={"rows": rows},
+        shims=[TorchShim(module)],
+    )
+
+
+def character_embed_forward(
+    model: EmbedT, docs: List[Doc], is_train: bool
+) -> Tuple[List[Floats2d], Callable[[List[Floats2d]], List[Doc]]]:
+    shim = cast(TorchShim, model.shims[0])
+    codes, lengths = code_points([doc.text for doc in docs])
+    distinct, inverse = numpy.unique(codes, return_inverse=True)
+    hashes = torch.from_numpy(hash_rows(distinct[:, None], [model.attrs["rows"]])[:, 0])
+    positions = torch.from_numpy(inverse).to(shim.device)
+    stops = list(accumulate(lengths.tolist()))[:-1]
+    if not is_train:
+        Y = shim.predict(hashes.to(shim.device), positions)
+        return model.ops.xp.split(torch2xp(Y), stops), lambda dYs: []
+    Y, torch_backprop = shim.begin_update(hashes.to(shim.device), positions)
+
+    def backprop(dYs: List[Floats2d]) -> List[Doc]:
+        torch_backprop(xp2torch(model.ops.xp.concatenate(dYs), device=shim.device))
+        return []
+
+    return model.ops.xp.split(torch2xp(Y), stops), backprop
+
+
+def _pool_tokens(
+    model: EmbedT, docs: List[Doc], Xs: List[Floats2d]
+) -> Tuple[List[Floats2d], Callable[[List[Floats2d]], List[Floats2d]]]:
+    """Join the vectors of each token's characters; those of the spaces between are left out."""
+    ops, xp = model.ops, model.ops.xp
+    lengths = [len(X) for X in Xs]
+    X = cast(Floats2d, xp.concatenate(Xs))
+    rows, sizes = _characters_of_tokens(docs, lengths)
+    index = ops.asarray(rows)
+    Y, unpool = _reduce(
+        ops, model.attrs["pooling"], X[index], ops.asarray1i(sizes.astype("int32"))
+    )
+    stops = list(accumulate(len(doc) for doc in docs))[:-1]
+
+    def backprop(dYs: List[Floats2d]) -> List[Floats2d]:
+        dX = xp.zeros_like(X)
+        dX[index] = unpool(xp.concatenate(dYs))
+        return xp.split(dX, list(accumulate(lengths))[:-1])
+
+    return xp.split(Y, stops), backprop
+
+
+def _characters_of_tokens(
+    docs: List[Doc], lengths: List[int]
+) -> Tuple[numpy.ndarray, numpy.ndarray]:
+    """Find the characters of each token among all characters of a batch."""
+    offsets = accumulate([0, *lengths[:-1]])
+    spans = [
+        doc.to_array([IDX, LENGTH]).reshape(len(doc), 2).astype("int64") + (offset, 0)
+        for doc, offset in zip(docs, offsets, strict=True)
+    ]
+    starts, sizes = numpy.concatenate(spans).T
+    # The first row of each token, less the number of rows before it, plus the number of the row.
+    rows = numpy.repeat(starts - (sizes.cumsum() - sizes), sizes) + numpy.arange(sizes.sum())
+    return rows, sizes
+
+
+def _reduce(
+    ops: Ops, pooling: str, X: Floats2d, lengths: Ints1d
+) -> Tuple[Floats2d, Callable[[Floats2d], Floats2d]]:
+    if pooling == "max":
+        Y, which = ops.reduce_max(X, lengths)
+        return Y, lambda dY: ops.backprop_reduce_max(dY, which, lengths)
+    return ops.reduce_mean(X, lengths), lambda dY: ops.backprop_reduce_mean(dY, lengths)

@@ -1,0 +1,121 @@
+import copy
+import pickle
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from spacy_textconv.models.cache import TypeCache
+
+CPU = torch.device("cpu")
+KEYS = numpy.array([3, 2**64 - 1, 11, 2**63], dtype="uint64")
+
+keys = st.lists(st.integers(1, 2**64 - 1) | st.integers(1, 12), unique=True)
+
+
+def vectors(keys):
+    """Vectors that their keys can be told from: one byte in each column."""
+    return torch.from_numpy(keys.astype("<u8").view("uint8").reshape(-1, 8).astype("float32"))
+
+
+def lookup(cache, keys):
+    """Get the known ones of some keys, after a check of their vectors."""
+    found, unknown = cache.get(keys, CPU)
+    assert found.shape == (len(keys), cache.width)
+    known = numpy.setdiff1d(numpy.arange(len(keys)), unknown)
+    assert torch.equal(found[torch.from_numpy(known)], vectors(keys[known]))
+    return set(keys[known].tolist())
+
+
+def test_what_was_put_is_known():
+    cache = TypeCache(1000, 8)
+    assert lookup(cache, KEYS) == set()
+    cache.put(KEYS[:2], vectors(KEYS[:2]))
+    assert lookup(cache, KEYS) == set(KEYS[:2].tolist())
+    cache.put(KEYS[2:], vectors(KEYS[2:]))
+    assert lookup(cache, KEYS[::-1]) == set(KEYS.tolist())
+
+
+@given(st.lists(keys), st.sampled_from([1, 2, 5]))
+def test_what_is_known_is_right_and_bounded(rounds, size):
+    cache = TypeCache(size, 8)
+    everything = numpy.unique(numpy.array(sum(rounds, []), dtype="uint64"))
+    places = {}
+    for chosen in rounds:
+        chosen = numpy.array(chosen, dtype="uint64")
+        cache.put(chosen, vectors(chosen))
+        known = lookup(cache, everything)
+        for key in known:
+            places[key % size] = key
+        # Every place that was asked for has one of those that asked for it.
+        assert {key % size for key in chosen.tolist()} <= {key % size for key in known}
+        for place in {key % size for key in chosen.tolist()}:
+            assert places[place] in chosen
+        assert known == set(places.values())
+
+
+def test_of_two_types_with_one_place_the_newer_takes_it():
+    cache = TypeCache(2, 8)
+    for key in (4, 7, 6):
+        newer = numpy.array([key], dtype="uint64")
+        cache.put(newer, vectors(newer))
+    assert lookup(cache, numpy.array([4, 6, 7], dtype="uint64")) == {6, 7}
+
+
+def test_a_lookup_gives_a_tensor_of_its_own():
+    cache = TypeCache(10, 8)
+    cache.put(KEYS, vectors(KEYS))
+    before = lookup(cache, KEYS)
+    cache.get(KEYS, CPU)[0].fill_(-1.0)
+    assert lookup(cache, KEYS) == before != set()
+
+
+def test_what_was_put_can_change_afterwards():
+    cache, values = TypeCache(1000, 8), vectors(KEYS)
+    cache.put(KEYS, values)
+    values.fill_(-1.0)
+    assert lookup(cache, KEYS) == set(KEYS.tolist())
+
+
+def test_clear_forgets_everything():
+    cache = TypeCache(1000, 8)
+    cache.put(KEYS, vectors(KEYS))
+    cache.clear()
+    assert lookup(cache, KEYS) == set()
+    cache.put(KEYS[:1], vectors(KEYS[:1]))
+    assert lookup(cache, KEYS) == {3}
+
+
+@pytest.mark.parametrize(
+    "duplicate", [copy.copy, copy.deepcopy, lambda c: pickle.loads(pickle.dumps(c))]
+)
+def test_copies_and_pickles_are_empty_and_apart(duplicate):
+    cache = TypeCache(1000, 8)
+    cache.put(KEYS, vectors(KEYS))
+    other = duplicate(cache)
+    assert (other.size, other.width) == (1000, 8)
+    assert lookup(other, KEYS) == set()
+    other.put(KEYS, torch.zeros(4, 8))
+    assert lookup(cache, KEYS) == set(KEYS.tolist())
+
+
+@pytest.mark.parametrize("size", [1, 40, 5000])
+def test_eight_threads_never_get_a_wrong_vector(size):
+    cache = TypeCache(size, 8)
+
+    def work(seed):
+        generator = numpy.random.default_rng(seed)
+        found = 0
+        for step in range(60):
+            chosen = numpy.unique(generator.integers(1, 200, 20, dtype="uint64"))
+            found += len(lookup(cache, chosen))
+            cache.put(chosen, vectors(chosen))
+            if step == 30:
+                cache.clear()
+        return found
+
+    with ThreadPoolExecutor(8) as threads:
+        assert sum(threads.map(work, range(8))) > 0
