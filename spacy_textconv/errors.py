@@ -23,8 +23,8 @@ class Errors(metaclass=_WithCode):
     )
     E004 = "`{name}` is {value!r}, but has to be one of: {choices}."
     E005 = (
-        "`{name}` is {value!r}, but has to be at least 0 and less than 1; `dropout` may also be null "
-        "to follow `[training] dropout`."
+        "`{name}` is {value!r}, but has to be at least 0 and less than 1; `dropout` may also be "
+        "null to follow `[training] dropout`."
     )
     E006 = (
         "The encoder was built with `width` = {width}, but its input has {actual} columns. Set "
@@ -58,12 +58,12 @@ class Errors(metaclass=_WithCode):
         "[2, 3], for example."
     )
     E015 = (
-        "Nothing is left to embed: `attrs` is empty, `char_maps` is 0 and `static_vectors_width` is "
-        "null. Set at least one of them."
+        "Nothing is left to embed: `attrs` is empty, `char_maps` is 0 and `static_vectors_width` "
+        "is null. Set at least one of them."
     )
     E016 = (
-        "`static_vectors_width` is {width}, but the vectors of the vocab have {actual} columns. Load "
-        "other vectors with `[initialize] vectors`, or set it to the number of columns (null for a "
-        "vocab without vectors)."
+        "`static_vectors_width` is {width}, but the vectors of the vocab have {actual} columns. "
+        "Load other vectors with `[initialize] vectors`, or set it to the number of columns (null "
+        "for a vocab without vectors)."
     )
     E017 = "`{name}` is {value!r}, but has to be a whole number of at least 0."

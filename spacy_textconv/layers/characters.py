@@ -54,7 +54,9 @@ class WordCharacters(nn.Module):
         check_positive("char_maps", maps)
         check_positives("char_kernel_sizes", kernel_sizes)
         self.embedding = CharacterEmbedding(rows=rows, width=char_width)
-        self.convolutions = nn.ModuleList(nn.Linear(size * char_width, maps) for size in kernel_sizes)
+        self.convolutions = nn.ModuleList(
+            nn.Linear(size * char_width, maps) for size in kernel_sizes
+        )
         self.kernel_sizes = tuple(kernel_sizes)
         self.width = maps * len(kernel_sizes)
 
@@ -79,10 +81,8 @@ class WordCharacters(nn.Module):
             # Not the windows that begin in one word and end in another.
             inside = (remaining[:last] >= size).nonzero().squeeze(1)
             counts = lengths - size + 1
-            # Of equal windows, as in "banana", one gets the gradient; torch.segment_reduce gives all
-            # of it to each.
-            maxima = F.embedding_bag(
-                inside, windows.to(x.dtype), counts.cumsum(0) - counts, mode="max"
-            )
-            pooled.append(maxima)
+            # Of equal windows, as in "banana", one gets the gradient. (torch.segment_reduce would
+            # give all of it to each of them.)
+            starts = counts.cumsum(0) - counts
+            pooled.append(F.embedding_bag(inside, windows.to(x.dtype), starts, mode="max"))
         return F.relu(torch.cat(pooled, dim=1))

@@ -43,6 +43,9 @@ class HashNoise(nn.Dropout):
     p (float): The probability that a feature of a word gets random rows.
     """
 
+    rows: Tensor
+    starts: Tensor
+
     def __init__(self, *, rows: Sequence[int], p: float):
         super().__init__(p)
         stops = torch.tensor(rows).cumsum(0)
@@ -77,7 +80,8 @@ class WordEmbedding(nn.Module):
     characters (Optional[WordCharacters]): What reads the characters of a word.
     vectors_width (int): The width of the vectors that come with a word, or 0.
     pieces (int): The number of linear maps that maxout chooses from.
-    dropout (float): The probability that a word type lacks a feature in training.
+    dropout (float): In training, the probability that a hashed feature of a word type gets random
+        rows, and that a column of the other features is dropped.
     word_dropout (float): The probability that a token's vector is replaced in training.
     """
 

@@ -13,7 +13,6 @@ from typing import Iterator, List, Sequence
 import torch
 from torch import Tensor, nn
 
-
 # A buffer has at least so many rows. Convolutions of very few rows take other kernels, which round
 # differently, and a document by itself would get other values than in a batch.
 MIN_ROWS = 16

@@ -84,7 +84,8 @@ def build_char_conv_embed_v1(
         floret), which are part of a word's features then; null leaves them out.
     word_dropout (float): The probability that a token's vector is replaced by a learned one in
         training.
-    dropout (Optional[float]): The probability that a word lacks a feature in training; null
+    dropout (Optional[float]): In training, the probability that an attribute or affix of a word is
+        taken for one that was never seen, and that a column of its other features is dropped; null
         follows `[training] dropout`.
     cache_size (int): The number of words that predictions remember the vectors of; 0 for none.
     mixed_precision (bool): Whether to compute in bfloat16 on a GPU, or on a CPU with AMX.
@@ -185,7 +186,7 @@ def _predict_types(model: EmbedT, types: WordTypes) -> Tensor:
         part = unknown[start : start + TYPES_PER_SLICE]
         index = torch.from_numpy(part).to(shim.device)
         some = None if vectors is None else vectors.index_select(0, index)
-        embedded.index_copy_(0, index, shim.predict(*_features(model, types[part]), some))
+        embedded.index_copy_(0, index, shim.predict(*_features(model, types.take(part)), some))
     if shim.cache is not None and len(unknown):
         index = torch.from_numpy(unknown).to(shim.device)
         shim.cache.put(keys[unknown], embedded.index_select(0, index))

@@ -41,10 +41,13 @@ class WordTypes:
     def __len__(self) -> int:
         return len(self.keys)
 
-    def __getitem__(self, some: slice) -> "WordTypes":
-        """Pick some of the types, with a slice or an array of indices."""
+    def take(self, indices: numpy.ndarray) -> "WordTypes":
+        """Pick some of the types."""
         return replace(
-            self, values=self.values[some], keys=self.keys[some], owners=self.owners[some]
+            self,
+            values=self.values[indices],
+            keys=self.keys[indices],
+            owners=self.owners[indices],
         )
 
     def column(self, name: str) -> numpy.ndarray:

@@ -23,7 +23,8 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=lambda: torch.set_num_threads(1))
 
 # Older versions of torch can't tell.
-CPU_HAS_AMX = getattr(torch.cpu, "get_capabilities", dict)().get("amx_bf16", False)
+_capabilities: Dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()
+CPU_HAS_AMX = _capabilities.get("amx_bf16", False)
 
 BackpropT = Callable[[Tensor], Optional[Tensor]]
 

@@ -115,10 +115,9 @@ def _pool_tokens(
     lengths = [len(X) for X in Xs]
     X = cast(Floats2d, xp.concatenate(Xs))
     rows, sizes = _characters_of_tokens(docs, lengths)
-    index = ops.asarray(rows)
-    Y, unpool = _reduce(
-        ops, model.attrs["pooling"], X[index], ops.asarray1i(sizes.astype("int32"))
-    )
+    index = ops.asarray1i(cast(Ints1d, rows), dtype="int64")
+    counts = ops.asarray1i(cast(Ints1d, sizes), dtype="int32")
+    Y, unpool = _reduce(ops, model.attrs["pooling"], cast(Floats2d, X[index]), counts)
     stops = list(accumulate(len(doc) for doc in docs))[:-1]
 
     def backprop(dYs: List[Floats2d]) -> List[Floats2d]:

@@ -51,7 +51,7 @@ def test_types_of_two_vocabs_are_found_in_their_own():
     types, type_of_token = find_word_types(docs, ["ORTH"])
     assert [types.texts()[i] for i in type_of_token] == ["red", "bird", "blue", "bird"]
     assert len(types) == 3
-    blue = types[numpy.array([type_of_token[2]])]
+    blue = types.take(numpy.array([type_of_token[2]]))
     assert (blue.texts(), blue.owners.tolist(), len(blue)) == (["blue"], [1], 1)
 
 
