@@ -77,12 +77,14 @@ class WordCharacters(nn.Module):
         pooled = []
         for size, convolution in zip(self.kernel_sizes, self.convolutions, strict=True):
             last = len(x) - size + 1
-            windows = convolution(torch.cat([x[i : last + i] for i in range(size)], dim=1))
+            # These products are too narrow for bfloat16 to save more than the conversion costs.
+            with torch.autocast(x.device.type, enabled=False):
+                windows = convolution(torch.cat([x[i : last + i] for i in range(size)], dim=1))
             # Not the windows that begin in one word and end in another.
             inside = (remaining[:last] >= size).nonzero().squeeze(1)
             counts = lengths - size + 1
             # Of equal windows, as in "banana", one gets the gradient. (torch.segment_reduce would
             # give all of it to each of them.)
             starts = counts.cumsum(0) - counts
-            pooled.append(F.embedding_bag(inside, windows.to(x.dtype), starts, mode="max"))
+            pooled.append(F.embedding_bag(inside, windows, starts, mode="max"))
         return F.relu(torch.cat(pooled, dim=1))

@@ -8,6 +8,7 @@ from torch.nn import Parameter
 
 from .characters import WordCharacters
 from .checks import check_dropout, check_positive
+from .packing import PaddedLinear
 
 
 class WordDropout(nn.Module):
@@ -110,7 +111,7 @@ class WordEmbedding(nn.Module):
         self.noise = HashNoise(rows=rows, p=dropout)
         self.dropout = nn.Dropout(dropout)
         in_width = len(rows) * table_width + vectors_width
-        self.mix = nn.Linear(in_width + (characters.width if characters else 0), width * pieces)
+        self.mix = PaddedLinear(in_width + (characters.width if characters else 0), width * pieces)
         self.norm = nn.LayerNorm(width)
         self.word_dropout = WordDropout(width=width, p=word_dropout)
         self.width = width

@@ -71,7 +71,7 @@ def test_identity_initialization_passes_the_input_on(groups):
 def test_kaiming_initialization_keeps_the_scale_of_rectified_input():
     torch.manual_seed(0)
     layer = Convolution(in_width=64, out_width=256, kernel_size=3)
-    x, packing = pack([torch.relu(torch.randn(4000, 64))], gap=1)
+    x, packing = pack([torch.relu(torch.randn(4096, 64))], gap=1)
     # He et al. 2015: with variance 2 / fan-in, E[y^2] = 2 E[x^2] = 1.
     assert layer(x, packing)[1:-1].square().mean().item() == pytest.approx(1.0, abs=0.05)
 

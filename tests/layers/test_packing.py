@@ -1,9 +1,11 @@
+import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from torch import nn
 
 from spacy_textconv.layers import Packing, slice_documents
-from spacy_textconv.layers.packing import MIN_ROWS
+from spacy_textconv.layers.packing import MIN_ROWS, PaddedLinear, round_rows
 
 lengths = st.lists(st.integers(0, 40), min_size=1, max_size=12)
 
@@ -16,7 +18,7 @@ def test_packing_places_documents_and_gaps(lengths, gap):
         owners += [(i, True)] * length
         if i < len(lengths) - 1:
             owners += [(i, False)] * gap
-    owners += [(len(lengths) - 1, False)] * (MIN_ROWS - len(owners))
+    owners += [(len(lengths) - 1, False)] * (round_rows(len(owners)) - len(owners))
     assert packing.rows == len(owners)
     assert packing.document_of_row.tolist() == [document for document, _ in owners]
     assert packing.gap_rows.tolist() == [
@@ -34,10 +36,38 @@ def test_a_small_buffer_ends_with_rows_of_gap():
 
 
 def test_a_large_buffer_ends_with_its_last_document():
-    packing = Packing([9, 6], gap=3)
-    assert packing.rows == 18
-    assert packing.gap_rows.tolist() == [9, 10, 11]
-    assert packing.document_of_row.tolist() == [0] * 12 + [1] * 6
+    packing = Packing([20, 9], gap=3)
+    assert packing.rows == 32
+    assert packing.gap_rows.tolist() == [20, 21, 22]
+    assert packing.document_of_row.tolist() == [0] * 23 + [1] * 9
+
+
+@given(st.integers(0, 10**6))
+def test_rounding_wastes_a_sixteenth_at_most(rows):
+    rounded = round_rows(rows)
+    assert rows <= rounded <= max(16, rows + 15, rows * 17 / 16)
+    assert round_rows(rounded) == rounded
+
+
+@pytest.mark.parametrize("power", [4, 7, 8, 10, 13])
+def test_numbers_of_rows_are_rounded_to_few_sizes(power):
+    sizes = {round_rows(rows) for rows in range(2**power + 1, 2 ** (power + 1) + 1)}
+    assert len(sizes) == min(16, 2**power // MIN_ROWS)
+
+
+@pytest.mark.parametrize("rows", [0, 1, 16, 17, 40])
+def test_a_padded_linear_map_is_a_linear_map(rows):
+    torch.manual_seed(0)
+    padded, plain = PaddedLinear(3, 5), nn.Linear(3, 5)
+    plain.load_state_dict(padded.state_dict())
+    inputs = [torch.arange(rows * 3.0).view(rows, 3).requires_grad_() for _ in range(2)]
+    outputs = [layer(x) for layer, x in zip((padded, plain), inputs, strict=True)]
+    torch.testing.assert_close(*outputs)
+    for y in outputs:
+        (y**2).sum().backward()
+    torch.testing.assert_close(*(x.grad for x in inputs))
+    torch.testing.assert_close(padded.weight.grad, plain.weight.grad)
+    torch.testing.assert_close(padded.bias.grad, plain.bias.grad)
 
 
 def test_clear_gap_only_touches_the_gap():

@@ -22,7 +22,7 @@ STACKS = [
 def test_gradient_of_input_and_every_parameter(build):
     torch.manual_seed(0)
     stack = build().double()
-    packing = Packing([9, 8], stack.gap)
+    packing = Packing([9, 21], stack.gap)
     x = torch.randn(packing.rows, 4, dtype=torch.double)
     names, values = zip(*stack.named_parameters(), strict=True)
 
@@ -38,7 +38,7 @@ def test_gradient_of_input_and_every_parameter(build):
 def test_bfloat16_is_close_to_float32(build):
     torch.manual_seed(0)
     stack = build()
-    packing = Packing([9, 8], stack.gap)
+    packing = Packing([9, 21], stack.gap)
     x = torch.randn(packing.rows, 4)
     with torch.autocast("cpu", torch.bfloat16):
         y = stack(x, packing)
@@ -48,7 +48,7 @@ def test_bfloat16_is_close_to_float32(build):
 @pytest.mark.parametrize("build", STACKS)
 def test_gap_content_does_not_matter(build):
     stack = build()
-    packing = Packing([9, 8], stack.gap)
+    packing = Packing([9, 21], stack.gap)
     x = torch.randn(packing.rows, 4)
     disturbed = x.clone()
     disturbed[packing.gap_rows] = 100.0
@@ -87,7 +87,7 @@ def naive_block(block, x, block_name, dilation):
 def test_dilated_stack_equals_a_naive_one(block_name, connection):
     torch.manual_seed(0)
     stack = DilatedStack(**SMALL, block=block_name, connection=connection, iterations=2)
-    document = torch.randn(20, 4)
+    document = torch.randn(32, 4)
     x = document
     for _ in range(2):
         for block, connect, dilation in zip(stack.blocks, stack.connections, [1, 2], strict=True):
@@ -99,14 +99,14 @@ def test_dilated_stack_equals_a_naive_one(block_name, connection):
                 y = gate * y + (1 - gate) * x
             x = y
     expected = F.layer_norm(x, (4,), stack.norm.weight, stack.norm.bias)
-    assert_close(stack(document, Packing([20], stack.gap)), expected)
+    assert_close(stack(document, Packing([32], stack.gap)), expected)
 
 
 @pytest.mark.parametrize("bottleneck", [None, 2])
 def test_dense_stack_equals_a_naive_one(bottleneck):
     torch.manual_seed(0)
     stack = DenseStack(**SMALL, growth_rate=3, bottleneck=bottleneck)
-    document = torch.randn(20, 4)
+    document = torch.randn(32, 4)
     x = document
     for layer, dilation in zip(stack.layers, [1, 2], strict=True):
         y = x
@@ -121,7 +121,7 @@ def test_dense_stack_equals_a_naive_one(bottleneck):
         x = torch.cat([x, y], dim=1)
     assert x.shape[1] == 4 + 2 * 3
     expected = F.layer_norm(F.linear(x, stack.project.weight, stack.project.bias), (4,))
-    assert_close(stack(document, Packing([20], stack.gap)), expected)
+    assert_close(stack(document, Packing([32], stack.gap)), expected)
 
 
 def test_iterations_share_weights():
@@ -136,8 +136,8 @@ def test_identity_initialization_of_a_plain_stack_keeps_the_input():
         width=4, dilations=[1, 2, 4], connection="plain", activation="relu",
         initialization="identity",
     )  # fmt: skip
-    positive = torch.rand(20, 4)
-    packing = Packing([20], stack.gap)
+    positive = torch.rand(32, 4)
+    packing = Packing([32], stack.gap)
     order = stack(positive, packing).argsort(dim=1)
     assert_close(order[:, -1], positive.argmax(dim=1))
 
