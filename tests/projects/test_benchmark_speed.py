@@ -11,6 +11,7 @@ import spacy
 import srsly
 from spacy.tokens import DocBin
 from spacy.util import load_config
+from weasel.util import load_project_config
 
 from ..util import examples
 
@@ -178,3 +179,26 @@ def test_who_has_not_been_evaluated_is_left_out_and_named(scripts, tmp_path, cap
 def test_the_report_does_without_accuracies(scripts, metrics, tmp_path):
     text = write_report(scripts, [metrics], tmp_path, tmp_path)
     assert "No pipeline has been evaluated yet." in text
+
+
+def test_the_project_uses_files_that_exist():
+    benchmark, tagging = (
+        load_project_config(ROOT / "projects" / name) for name in ("benchmark_speed", "tagging")
+    )
+    made = {path for command in benchmark["commands"] for path in command["outputs"]}
+    made |= {f"../tagging/{path}" for step in tagging["commands"] for path in step.get("outputs", [])}
+    for command in benchmark["commands"]:
+        for path in command["deps"]:
+            assert path in made or (SCRIPTS.parent / path).is_file(), path
+        for path in re.findall(r"\S+\.(?:cfg|py|spacy|json)\b", " ".join(command["script"])):
+            assert path.split("=")[-1] in {*command["deps"], *command["outputs"]}, path
+
+
+def test_every_pipeline_that_is_compared_is_evaluated_by_the_tagging_project():
+    benchmark, tagging = (
+        load_project_config(ROOT / "projects" / name) for name in ("benchmark_speed", "tagging")
+    )
+    compared = dict(re.findall(r"(\w+)=(\S+\.cfg)", benchmark["vars"]["contestants"]))
+    assert list(compared) == ["textconv", "textconv_small", "spacy_cnn", "spacy_bilstm"]
+    assert compared["textconv"] == tagging["vars"]["config"]
+    assert compared[tagging["vars"]["peer"]] == f"../tagging/configs/{tagging['vars']['peer']}.cfg"
