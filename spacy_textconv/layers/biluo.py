@@ -1,0 +1,61 @@
+"""The tags of entities: O outside, and for each label B, I and L for the first, inner and last
+token of an entity, U for its only one.
+
+Tag 0 is O. Label 0 has the tags 1 to 4 (B, I, L, U), label 1 the tags 5 to 8, and so on, so that
+a new label leaves all earlier tags where they are.
+"""
+
+from functools import cached_property
+from typing import Dict, Sequence, Tuple
+
+import numpy
+from numpy import ndarray
+
+
+class BiluoTags:
+    """What can be said about the tags of some labels.
+
+    labels (Sequence[str]): The labels.
+    """
+
+    def __init__(self, labels: Sequence[str]):
+        self.labels = tuple(labels)
+        letters = numpy.array(["O", *("B", "I", "L", "U") * len(self.labels)])
+        self.opens = numpy.isin(letters, ["B", "U"])
+        self.closes = numpy.isin(letters, ["L", "U"])
+        self.continues = numpy.isin(letters, ["I", "L"])
+        self.is_continued = numpy.isin(letters, ["B", "I"])
+
+    def __len__(self) -> int:
+        return len(self.opens)
+
+    @property
+    def outside(self) -> ndarray:
+        """Which tag is O. *Shape:* (tags,)"""
+        return ~(self.opens | self.continues)
+
+    @cached_property
+    def ids(self) -> Dict[str, int]:
+        """The tags by name, such as "B-PERSON"."""
+        names = ["O"]
+        for label in self.labels:
+            names += [f"{letter}-{label}" for letter in "BILU"]
+        return {name: i for i, name in enumerate(names)}
+
+    @cached_property
+    def transitions(self) -> ndarray:
+        """Whether a tag (column) can come after a tag (row). *Shape:* (tags, tags)"""
+        entity = (numpy.arange(len(self)) + 3) // 4
+        inside = self.is_continued[:, None] & self.continues & (entity[:, None] == entity)
+        return inside | (~self.is_continued[:, None] & ~self.continues)
+
+    def entities(self, tags: ndarray) -> Tuple[ndarray, ndarray, ndarray]:
+        """Find the entities of valid sequences of tags.
+
+        tags (ndarray): *Shape:* (tokens,)
+        RETURNS (Tuple[ndarray, ndarray, ndarray]): For each entity its first token, the token
+            after its last one, and the index of its label. *Shape:* (entities,)
+        """
+        starts = self.opens[tags].nonzero()[0]
+        stops = self.closes[tags].nonzero()[0] + 1
+        return starts, stops, (tags[starts] - 1) // 4
