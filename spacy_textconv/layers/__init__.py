@@ -1,7 +1,9 @@
-"""Plain torch layers over packed rows. They know neither Thinc nor spaCy."""
+"""Plain layers, of torch and numpy. They know neither Thinc nor spaCy."""
 
+from .biluo import BiluoTags
 from .characters import CharacterEmbedding, WordCharacters
 from .convolution import Convolution, GapNorm, LockedDropout
+from .crf import LinearChains
 from .densenet import DenseStack
 from .dilated import DilatedStack
 from .embedding import WordDropout, WordEmbedding
@@ -14,6 +16,7 @@ from .receptive_field import (
 )
 
 __all__ = [
+    "BiluoTags",
     "CharacterEmbedding",
     "Convolution",
     "ConvolutionShape",
@@ -21,6 +24,7 @@ __all__ = [
     "DilatedStack",
     "GapNorm",
     "LockedDropout",
+    "LinearChains",
     "PackedStack",
     "Packing",
     "ReceptiveField",

@@ -1,0 +1,385 @@
+"""Named entities, found for all tokens of all documents at once, with their probabilities."""
+
+from itertools import islice
+from typing import Any, Callable, Dict, Iterable, List, Literal, Optional, Tuple, cast
+
+import numpy
+from numpy import ndarray
+from spacy.attrs import ENT_IOB, IS_SPACE, SENT_START
+from spacy.errors import Errors as SpacyErrors
+from spacy.language import Language
+from spacy.pipeline import TrainablePipe
+from spacy.pipeline.ner import ner_score
+from spacy.tokens import Doc, Span, SpanGroup
+from spacy.training import Example, validate_examples, validate_get_examples
+from spacy.vocab import Vocab
+from thinc.api import Config, Model, Optimizer, set_dropout_rate
+from thinc.types import Floats2d
+
+from ..errors import Errors
+from ..layers import BiluoTags, LinearChains
+from ..layers.checks import check_choice
+
+LOSSES = ("crf", "token")
+PROBABILITY = "probability"
+
+# First token, token after the last one, label and probability.
+EntityT = Tuple[int, int, str, float]
+
+DEFAULT_CONFIG = """
+[model]
+@architectures = "spacy-textconv.TagCRF.v1"
+
+[model.tok2vec]
+@architectures = "spacy.Tok2Vec.v2"
+
+[model.tok2vec.embed]
+@architectures = "spacy-textconv.CharConvEmbed.v1"
+width = 128
+table_width = 64
+
+[model.tok2vec.encode]
+@architectures = "spacy-textconv.DilatedConvEncoder.v1"
+width = 128
+dilations = [1,1,2,1]
+block = "gated"
+"""
+DEFAULT_MODEL = Config().from_str(DEFAULT_CONFIG)["model"]
+
+
+@Language.factory(
+    "textconv_ner",
+    assigns=["doc.ents", "doc.spans", "token.ent_iob", "token.ent_type", "span._.probability"],
+    default_config={
+        "model": DEFAULT_MODEL,
+        "loss": "crf",
+        "threshold": 0.0,
+        "spans_key": "ner",
+        "scorer": {"@scorers": "spacy.ner_scorer.v1"},
+    },
+    default_score_weights={"ents_f": 1.0, "ents_p": 0.0, "ents_r": 0.0, "ents_per_type": None},
+)
+def make_textconv_ner(
+    *,
+    nlp: Language,
+    name: str,
+    model: Model[List[Doc], List[Floats2d]],
+    loss: Literal["crf", "token"],
+    threshold: float,
+    spans_key: Optional[str],
+    scorer: Optional[Callable],
+) -> "ConvEntityRecognizer":
+    """Make the component.
+
+    nlp (Language): The pipeline.
+    name (str): The component's name.
+    model (Model[List[Doc], List[Floats2d]]): The scores of the tags, for example
+        `spacy-textconv.TagCRF.v1`.
+    loss (str): "crf" trains the probability of the whole sequence of tags, "token" that of each
+        tag by itself.
+    threshold (float): Entities with a lower probability are left out.
+    spans_key (Optional[str]): Where `doc.spans` lists the predicted entities, with their
+        probabilities in `attrs["scores"]`; null for nowhere.
+    scorer (Optional[Callable]): The scoring method.
+    RETURNS (ConvEntityRecognizer): The component.
+    """
+    return ConvEntityRecognizer(
+        nlp.vocab,
+        model,
+        name,
+        loss=loss,
+        threshold=threshold,
+        spans_key=spans_key,
+        scorer=scorer,
+    )
+
+
+def get_probability(span: Span) -> Optional[float]:
+    """Look up the probability that a span was predicted with: the getter of
+    `span._.probability`. None if the span, with its label, was not predicted."""
+    key = ("._.", PROBABILITY, span.start_char, span.end_char)
+    label, probability = span.doc.user_data.get(key, (None, None))
+    return probability if label == span.label_ else None
+
+
+class ConvEntityRecognizer(TrainablePipe):
+    """Finds named entities by tagging all tokens at once: a linear-chain CRF over BILUO tags, of
+    which only valid sequences have a probability.
+
+    vocab (Vocab): The shared vocabulary.
+    model (Model[List[Doc], List[Floats2d]]): The scores of the tags, with those of transitions in
+        the parameter `transitions` of the reference of the same name.
+    name (str): The component's name.
+    loss (str): "crf" or "token".
+    threshold (float): Entities with a lower probability are left out.
+    spans_key (Optional[str]): Where `doc.spans` lists the predicted entities.
+    scorer (Optional[Callable]): The scoring method.
+    RAISES (ValueError): If a setting is out of its range.
+    """
+
+    def __init__(
+        self,
+        vocab: Vocab,
+        model: Model[List[Doc], List[Floats2d]],
+        name: str = "textconv_ner",
+        *,
+        loss: Literal["crf", "token"] = "crf",
+        threshold: float = 0.0,
+        spans_key: Optional[str] = "ner",
+        scorer: Optional[Callable] = ner_score,
+    ):
+        check_choice("loss", loss, LOSSES)
+        if not 0.0 <= threshold <= 1.0:
+            raise ValueError(Errors.E018.format(value=threshold))
+        self.vocab = vocab
+        self.model = model
+        self.name = name
+        # The labels are what training finds out; the settings stay in the config, where
+        # `spacy.load(..., config=...)` can change them.
+        self.cfg: Dict[str, Any] = {"labels": []}
+        self.loss = loss
+        self.threshold = threshold
+        self.spans_key = spans_key
+        self.scorer = scorer
+        self._known_tags = BiluoTags([])
+        if not Span.has_extension(PROBABILITY):
+            Span.set_extension(PROBABILITY, getter=get_probability)
+
+    @property
+    def labels(self) -> Tuple[str, ...]:
+        """The labels, in the order of the tags."""
+        return tuple(self.cfg["labels"])
+
+    @property
+    def label_data(self) -> Tuple[str, ...]:
+        """The labels, as `spacy init labels` writes them."""
+        return self.labels
+
+    @property
+    def tags(self) -> BiluoTags:
+        """The tags of the labels."""
+        if self._known_tags.labels != self.labels:
+            self._known_tags = BiluoTags(self.labels)
+        return self._known_tags
+
+    def add_label(self, label: str) -> int:
+        """Add a label. A model that is initialized already keeps all its other scores.
+
+        label (str): The label.
+        RETURNS (int): 1, or 0 if the label was there already.
+        """
+        if not isinstance(label, str):
+            raise ValueError(SpacyErrors.E187)
+        if label in self.labels:
+            return 0
+        self.cfg["labels"].append(label)
+        self.vocab.strings.add(label)
+        if self.model.has_dim("nO"):
+            self.set_output(len(self.tags))
+        return 1
+
+    def initialize(
+        self,
+        get_examples: Callable[[], Iterable[Example]],
+        *,
+        nlp: Optional[Language] = None,
+        labels: Optional[List[str]] = None,
+    ) -> None:
+        """Set the labels and the sizes of the model.
+
+        get_examples (Callable[[], Iterable[Example]]): Returns a representative sample of the data.
+        nlp (Optional[Language]): The pipeline.
+        labels (Optional[List[str]]): The labels, as `spacy init labels` writes them; those of the
+            sample if None.
+        """
+        validate_get_examples(get_examples, "ConvEntityRecognizer.initialize")
+        if labels is None:
+            labels = sorted({ent.label_ for eg in get_examples() for ent in eg.reference.ents})
+        for label in labels:
+            self.add_label(label)
+        self._require_labels()
+        self.set_output(len(self.tags))
+        self.model.initialize(X=[eg.predicted for eg in islice(get_examples(), 10)])
+
+    def predict(self, docs: Iterable[Doc]) -> List[List[EntityT]]:
+        """Find the entities of the best sequences of tags. No entity overlaps one that was set
+        before, or a blocked token, crosses a sentence boundary that was set before, or begins or
+        ends with a whitespace token.
+
+        docs (Iterable[Doc]): The documents.
+        RETURNS (List[List[Tuple[int, int, str, float]]]): For each document its entities: first
+            token, token after the last one, label and probability.
+        """
+        docs = list(docs)
+        entities: List[List[EntityT]] = [[] for _ in docs]
+        lengths = [len(doc) for doc in docs]
+        if not any(lengths):
+            return entities
+        emissions = self._emissions(self.model.predict(docs))
+        _exclude_impossible(docs, emissions, self.tags)
+        chains = self._chains(emissions, lengths)
+        tags = chains.best_paths()
+        starts, stops, labels = self.tags.entities(tags)
+        probabilities = chains.span_probabilities(tags, starts, stops)
+        ends = numpy.cumsum(lengths)
+        owners = numpy.searchsorted(ends, starts, side="right")
+        offsets = (ends - lengths)[owners]
+        columns = (owners, starts - offsets, stops - offsets, labels, probabilities)
+        for owner, start, stop, label, probability in zip(
+            *(column.tolist() for column in columns), strict=True
+        ):
+            if probability >= self.threshold:
+                entities[owner].append((start, stop, self.labels[label], probability))
+        return entities
+
+    def set_annotations(self, docs: Iterable[Doc], scores: List[List[EntityT]]) -> None:
+        """Write entities to documents, beside those that are there already.
+
+        docs (Iterable[Doc]): The documents.
+        scores (List[List[Tuple[int, int, str, float]]]): What `predict` returns for them.
+        """
+        for doc, entities in zip(docs, scores, strict=True):
+            spans = []
+            for start, stop, label, probability in entities:
+                span = Span(doc, start, stop, label=label)
+                key = ("._.", PROBABILITY, span.start_char, span.end_char)
+                doc.user_data[key] = (label, probability)
+                spans.append(span)
+            _add_entities(doc, spans)
+            if self.spans_key is not None:
+                probabilities = numpy.array([entity[-1] for entity in entities], dtype="float32")
+                doc.spans[self.spans_key] = SpanGroup(
+                    doc, name=self.spans_key, spans=spans, attrs={"scores": probabilities}
+                )
+
+    def update(
+        self,
+        examples: Iterable[Example],
+        *,
+        drop: float = 0.0,
+        sgd: Optional[Optimizer] = None,
+        losses: Optional[Dict[str, float]] = None,
+    ) -> Dict[str, float]:
+        """Learn from a batch.
+
+        examples (Iterable[Example]): The batch.
+        drop (float): The dropout rate.
+        sgd (Optional[Optimizer]): The optimizer; without it, gradients are added up.
+        losses (Optional[Dict[str, float]]): The losses by component, to which this one is added.
+        RETURNS (Dict[str, float]): The losses.
+        """
+        losses = {} if losses is None else losses
+        losses.setdefault(self.name, 0.0)
+        examples = list(examples)
+        validate_examples(examples, "ConvEntityRecognizer.update")
+        if not any(len(eg.predicted) for eg in examples):
+            return losses
+        set_dropout_rate(self.model, drop)
+        scores, backprop = self.model.begin_update([eg.predicted for eg in examples])
+        loss, d_scores, d_transitions = self._loss_and_gradients(examples, scores)
+        backprop(d_scores)
+        self.model.get_ref("transitions").inc_grad("transitions", d_transitions)
+        if sgd not in (None, False):
+            self.finish_update(cast(Optimizer, sgd))
+        losses[self.name] += loss
+        return losses
+
+    def get_loss(
+        self, examples: Iterable[Example], scores: List[Floats2d]
+    ) -> Tuple[float, List[Floats2d]]:
+        """Compute the negative logarithm of the probability of what is known about the tags, summed
+        over the documents ("crf") or over the tokens ("token"). Where nothing is known, there is
+        nothing to learn (Tsuboi et al. 2008, "Training conditional random fields using incomplete
+        annotations", section 3).
+
+        examples (Iterable[Example]): The batch.
+        scores (List[Floats2d]): The scores of the tags of each document. *Shape:* (tokens, tags)
+        RETURNS (Tuple[float, List[Floats2d]]): The loss and its gradient.
+        """
+        examples = list(examples)
+        validate_examples(examples, "ConvEntityRecognizer.get_loss")
+        loss, d_scores, _ = self._loss_and_gradients(examples, scores)
+        return loss, d_scores
+
+    def rehearse(self, *args: Any, **kwargs: Any) -> Dict[str, float]:
+        """Not supported.
+
+        RAISES (NotImplementedError): Always.
+        """
+        raise NotImplementedError(Errors.E020.format(name=self.name))
+
+    def _loss_and_gradients(
+        self, examples: List[Example], scores: List[Floats2d]
+    ) -> Tuple[float, List[Floats2d], Floats2d]:
+        ops = self.model.ops
+        emissions = self._emissions(scores)
+        gold = self._gold_tags(examples)
+        rows = (gold >= 0).nonzero()[0]
+        known = emissions.copy()
+        known[rows] = -numpy.inf
+        known[rows, gold[rows]] = emissions[rows, gold[rows]]
+        lengths = [len(doc_scores) for doc_scores in scores]
+        if self.loss == "token":
+            # Each token as a document of its own.
+            single, none = numpy.ones_like(gold), numpy.zeros((len(self.tags), len(self.tags)))
+            everything, truth = (LinearChains(x, none, single) for x in (emissions, known))
+        else:
+            everything, truth = (self._chains(x, lengths) for x in (emissions, known))
+        loss = float((everything.log_partition - truth.log_partition).sum())
+        if not numpy.isfinite(loss):
+            raise ValueError(SpacyErrors.E910.format(name=self.name))
+        d_emissions = everything.tag_marginals - truth.tag_marginals
+        d_transitions = everything.transition_counts - truth.transition_counts
+        splits = numpy.split(d_emissions, numpy.cumsum(lengths)[:-1])
+        return loss, [ops.asarray2f(part) for part in splits], ops.asarray2f(d_transitions)
+
+    def _gold_tags(self, examples: List[Example]) -> ndarray:
+        """Find the tag of each token, -1 where it is unknown or doesn't fit the tokens."""
+        ids = {None: -1, **self.tags.ids}
+        names = [name for eg in examples for name in eg.get_aligned_ner()]
+        try:
+            return numpy.array([ids[name] for name in names], dtype="int64")
+        except KeyError as err:
+            label = err.args[0].split("-", 1)[1]
+            raise ValueError(Errors.E019.format(label=label, name=self.name)) from None
+
+    def _emissions(self, scores: List[Floats2d]) -> ndarray:
+        """Bring the scores of a batch together, on the CPU. *Shape:* (tokens, tags)"""
+        ops = self.model.ops
+        return ops.to_numpy(ops.xp.concatenate(scores))
+
+    def _chains(self, emissions: ndarray, lengths: List[int]) -> LinearChains:
+        """Join scores of tags and transitions to the CRF over all valid sequences. Tags that can't
+        begin or end a document are excluded from `emissions`."""
+        tags = self.tags
+        filled = numpy.array([length for length in lengths if length])
+        stops = filled.cumsum()
+        emissions[numpy.ix_(stops - filled, tags.continues)] = -numpy.inf
+        emissions[numpy.ix_(stops - 1, tags.is_continued)] = -numpy.inf
+        scores = self.model.get_ref("transitions").get_param("transitions")
+        transitions = numpy.where(tags.transitions, self.model.ops.to_numpy(scores), -numpy.inf)
+        return LinearChains(emissions, transitions, lengths)
+
+
+def _exclude_impossible(docs: List[Doc], emissions: ndarray, tags: BiluoTags) -> None:
+    """Give tags that contradict what is known about the tokens the score minus infinity."""
+    attrs = [ENT_IOB, IS_SPACE, SENT_START]
+    columns = numpy.concatenate([doc.to_array(attrs).reshape(len(doc), 3) for doc in docs]).T
+    set_before = (columns[0] == 1) | (columns[0] == 3)
+    emissions[numpy.ix_(set_before, ~tags.outside)] = -numpy.inf
+    emissions[numpy.ix_(columns[1] == 1, tags.opens | tags.closes)] = -numpy.inf
+    before_sentence = (columns[2, 1:] == 1).nonzero()[0]
+    emissions[numpy.ix_(before_sentence, tags.is_continued)] = -numpy.inf
+
+
+def _add_entities(doc: Doc, spans: List[Span]) -> None:
+    """Add entities to those of a document. Tokens of which nothing was known are outside then."""
+    known = doc.to_array([ENT_IOB]).reshape(-1)
+    if not numpy.isin(known, (1, 3)).any():
+        doc.set_ents(spans)
+        return
+    inside = numpy.zeros(len(doc), dtype="bool")
+    for span in spans:
+        inside[span.start : span.end] = True
+    outside = ((known == 0) & ~inside).nonzero()[0]
+    doc.set_ents(spans, outside=[doc[i : i + 1] for i in outside], default="unmodified")
