@@ -4,10 +4,14 @@ from inspect import Parameter, signature
 from pathlib import Path
 
 import pytest
+import spacy
 from spacy import registry
 
 ROOT = Path(__file__).parents[1]
 ENTRY_POINTS = list(distribution("spacy-textconv").entry_points)
+
+# With its first pipeline, spaCy looks for the factories of other packages.
+spacy.blank("en")
 
 
 @pytest.mark.parametrize("entry_point", ENTRY_POINTS, ids=lambda ep: ep.name)
