@@ -24,7 +24,8 @@ class LinearChains:
 
     emissions (ndarray): The score of each tag of each token, all documents end to end. *Shape:*
         (tokens, tags)
-    transitions (ndarray): The score of each tag (column) after each tag (row). *Shape:* (tags, tags)
+    transitions (ndarray): The score of each tag (column) after each tag (row). *Shape:* (tags,
+        tags)
     lengths (Sequence[int]): The number of tokens of each document; may be 0.
     """
 

@@ -1,10 +1,10 @@
 """The last step: vectors of tokens to scores."""
 
-from typing import List, Optional, Tuple
+from typing import List, Optional, Tuple, cast
 
 from spacy.tokens import Doc
 from thinc.api import Linear, Model, chain, with_array
-from thinc.types import Floats2d
+from thinc.types import Floats1d, Floats2d
 
 from .types import EmbedT, EncoderBackpropT, EncoderT
 
@@ -49,11 +49,12 @@ def resize_output(model: EmbedT, nO: int) -> None:
     if linear.has_param("W"):
         number = linear.get_dim("nO")
         tags = [*range(number), *[0] * (nO - number)]
-        b = linear.get_param("b")[tags]
+        W = cast(Floats2d, linear.get_param("W"))[tags]
+        b = cast(Floats1d, linear.get_param("b"))[tags]
         b[number:] -= NEW_TAG_MARGIN
-        new.get_ref("linear").set_param("W", linear.get_param("W")[tags])
+        new.get_ref("linear").set_param("W", W)
         new.get_ref("linear").set_param("b", b)
-        scores = transitions.get_param("transitions")[tags][:, tags]
+        scores = cast(Floats2d, transitions.get_param("transitions"))[tags][:, tags]
         new.get_ref("transitions").set_param("transitions", scores)
     model.replace_node(old, new)
     model.set_ref("transitions", new.get_ref("transitions"))

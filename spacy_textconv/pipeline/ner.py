@@ -335,7 +335,8 @@ class ConvEntityRecognizer(TrainablePipe):
 
     def _gold_tags(self, examples: List[Example]) -> ndarray:
         """Find the tag of each token, -1 where it is unknown or doesn't fit the tokens."""
-        ids = {None: -1, **self.tags.ids}
+        ids: Dict[Optional[str], int] = {None: -1}
+        ids.update(self.tags.ids)
         names = [name for eg in examples for name in eg.get_aligned_ner()]
         try:
             return numpy.array([ids[name] for name in names], dtype="int64")

@@ -1,0 +1,472 @@
+"""The entity recognizer."""
+
+import pickle
+import subprocess
+import sys
+from itertools import product
+
+import numpy
+import pytest
+import spacy
+import srsly
+from numpy.testing import assert_allclose, assert_array_equal
+from spacy.tokens import Doc, Span
+from spacy.training import Example
+from thinc.api import Adam
+
+from spacy_textconv.layers import BiluoTags
+from spacy_textconv.pipeline.ner import ConvEntityRecognizer
+
+from ..util import listener, tok2vec
+
+ENTITIES = [
+    (["Anna", "Smith", "sees", "Ben"], ["B-PERSON", "I-PERSON", "O", "B-PERSON"]),
+    (["New", "York", "City", "is", "big"], ["B-PLACE", "I-PLACE", "I-PLACE", "O", "O"]),
+    (["Ben", "likes", "York"], ["B-PERSON", "O", "B-PLACE"]),
+    (["Nothing", "here"], ["O", "O"]),
+    (["Paris"], ["B-PLACE"]),
+]
+LABELS = ("PERSON", "PLACE")
+
+
+def examples(nlp):
+    return [
+        Example(Doc(nlp.vocab, words=words), Doc(nlp.vocab, words=words, ents=ents))
+        for words, ents in ENTITIES
+    ]
+
+
+def ner_pipeline(*, shared=False, get_examples=examples, **settings):
+    """An initialized entity recognizer, behind a listener or with a tok2vec of its own."""
+    nlp = spacy.blank("en")
+    if shared:
+        nlp.add_pipe("tok2vec", config={"model": tok2vec()})
+    model = {
+        "@architectures": "spacy-textconv.TagCRF.v1",
+        "tok2vec": listener() if shared else tok2vec(),
+    }
+    nlp.add_pipe("textconv_ner", name="ner", config={"model": model, **settings})
+    spacy.util.fix_random_seed(0)
+    nlp.initialize(lambda: get_examples(nlp))
+    return nlp
+
+
+def train(nlp, steps=40, get_examples=examples, optimizer=None):
+    optimizer = optimizer or Adam(0.01)
+    for _ in range(steps):
+        losses = nlp.update(get_examples(nlp), losses={}, sgd=False)
+        for _, pipe in nlp.pipeline:
+            pipe.finish_update(optimizer)
+    return losses["ner"]
+
+
+def trained_pipeline(**settings):
+    nlp = ner_pipeline(**settings)
+    train(nlp)
+    return nlp
+
+
+@pytest.fixture(scope="module")
+def nlp():
+    """Trained; the tests that use it don't change it."""
+    return trained_pipeline()
+
+
+def predict(nlp, words, **annotation):
+    return nlp(Doc(nlp.vocab, words=words, **annotation))
+
+
+def found(doc):
+    return [(ent.text, ent.label_) for ent in doc.ents]
+
+
+def expected(words, ents):
+    return found(Doc(spacy.blank("en").vocab, words=words, ents=ents))
+
+
+def assert_solved(nlp):
+    for words, ents in ENTITIES:
+        assert found(predict(nlp, words)) == expected(words, ents)
+
+
+@pytest.mark.parametrize("loss", ["crf", "token"])
+@pytest.mark.parametrize("shared", [True, False], ids=["listener", "inline"])
+def test_learns_and_survives_disk(shared, loss, tmp_path):
+    nlp = trained_pipeline(shared=shared, loss=loss)
+    assert_solved(nlp)
+    nlp.to_disk(tmp_path)
+    loaded = spacy.load(tmp_path)
+    assert_solved(loaded)
+    assert loaded.get_pipe("ner").labels == LABELS
+    assert nlp.evaluate(examples(nlp))["ents_f"] == 1.0
+    transitions = loaded.get_pipe("ner").model.get_ref("transitions").get_param("transitions")
+    assert transitions.any() == (loss == "crf")
+
+
+def test_default_model():
+    nlp = spacy.blank("en")
+    nlp.add_pipe("textconv_ner", name="ner")
+    nlp.initialize(lambda: examples(nlp))
+    train(nlp, steps=15)
+    assert_solved(nlp)
+
+
+def test_bytes_copies_and_pickles(nlp):
+    doc = predict(nlp, ENTITIES[0][0])
+    other = spacy.util.load_model_from_config(nlp.config).from_bytes(nlp.to_bytes())
+    source = spacy.blank("en", vocab=nlp.vocab)
+    source.add_pipe("ner", source=nlp)
+    component = pickle.loads(pickle.dumps(nlp.get_pipe("ner")))
+    again = component(Doc(component.vocab, words=ENTITIES[0][0]))
+    for same in (predict(other, ENTITIES[0][0]), predict(source, ENTITIES[0][0]), again):
+        assert found(same) == found(doc)
+        assert_allclose(same.spans["ner"].attrs["scores"], doc.spans["ner"].attrs["scores"])
+
+
+def test_replaced_listeners_predict_the_same():
+    nlp = trained_pipeline(shared=True)
+    nlp.replace_listeners("tok2vec", "ner", ["model.tok2vec"])
+    nlp.remove_pipe("tok2vec")
+    assert_solved(nlp)
+    train(nlp, steps=2)
+
+
+def test_frozen_component_does_not_change(nlp):
+    before = nlp.get_pipe("ner").model.to_bytes()
+    nlp.update(examples(nlp), sgd=Adam(0.01), exclude=["ner"])
+    assert nlp.get_pipe("ner").model.to_bytes() == before
+
+
+def test_averages_are_evaluated():
+    nlp = ner_pipeline()
+    optimizer = Adam(0.01, use_averages=True)
+    train(nlp, steps=5, optimizer=optimizer)
+    transitions = nlp.get_pipe("ner").model.get_ref("transitions")
+    before = transitions.get_param("transitions").copy()
+    with nlp.use_params(optimizer.averages):
+        assert not numpy.allclose(transitions.get_param("transitions"), before)
+    assert_array_equal(transitions.get_param("transitions"), before)
+
+
+def sequence_probabilities(component, doc):
+    """The probability of each sequence of tags, by enumeration."""
+    tags = BiluoTags(component.labels)
+    names = list(tags.ids)
+    emissions = component.model.predict([doc])[0].astype("float64")
+    transitions = component.model.get_ref("transitions").get_param("transitions")
+    scores = {}
+    for sequence in product(range(len(names)), repeat=len(doc)):
+        steps = list(zip(sequence, sequence[1:], strict=False))
+        if names[sequence[0]][0] in "IL" or names[sequence[-1]][0] in "BI":
+            continue
+        if all(tags.transitions[step] for step in steps):
+            score = sum(emissions[i, tag] for i, tag in enumerate(sequence))
+            score += sum(transitions[step] for step in steps)
+            scores[tuple(names[tag] for tag in sequence)] = numpy.exp(score)
+    total = sum(scores.values())
+    return {sequence: score / total for sequence, score in scores.items()}
+
+
+def biluo(doc):
+    return spacy.training.offsets_to_biluo_tags(
+        doc, [(ent.start_char, ent.end_char, ent.label_) for ent in doc.ents]
+    )
+
+
+@pytest.mark.parametrize("loss", ["crf", "token"])
+@pytest.mark.parametrize("words", [words for words, _ in ENTITIES[1:]], ids=" ".join)
+def test_probabilities_equal_the_sum_over_all_sequences(words, loss):
+    nlp = ner_pipeline(loss=loss)
+    train(nlp, steps=12)
+    probabilities = sequence_probabilities(nlp.get_pipe("ner"), Doc(nlp.vocab, words=words))
+    doc = predict(nlp, words)
+    tags = biluo(doc)
+    assert probabilities[tuple(tags)] == max(probabilities.values())
+    for ent in doc.ents:
+        wanted = tuple(tags[ent.start : ent.end])
+        total = sum(p for seq, p in probabilities.items() if seq[ent.start : ent.end] == wanted)
+        assert_allclose(ent._.probability, total, rtol=1e-4)
+    assert doc.spans["ner"].attrs["scores"].dtype == "float32"
+    assert_allclose(doc.spans["ner"].attrs["scores"], [ent._.probability for ent in doc.ents])
+    assert [(span.text, span.label_) for span in doc.spans["ner"]] == found(doc)
+
+
+def test_loss_is_the_negative_log_probability_of_what_is_known():
+    nlp = ner_pipeline()
+    train(nlp, steps=3)
+    component = nlp.get_pipe("ner")
+    words = ["New", "York", "is", "big"]
+    reference = Doc(nlp.vocab, words=words)
+    reference.set_ents([], missing=[reference[0:2]])
+    example = Example(Doc(nlp.vocab, words=words), reference)
+    probabilities = sequence_probabilities(component, example.predicted)
+    scores = component.model.predict([example.predicted])
+    loss, (gradient,) = component.get_loss([example], scores)
+    known = sum(p for sequence, p in probabilities.items() if sequence[2:] == ("O", "O"))
+    assert_allclose(loss, -numpy.log(known), rtol=1e-4)
+    assert gradient.shape == (4, 9)
+    assert_allclose(gradient.sum(axis=1), 0, atol=1e-5)
+    token_loss = ner_pipeline(loss="token").get_pipe("ner").get_loss([example], scores)[0]
+    shares = numpy.exp(scores[0]) / numpy.exp(scores[0]).sum(axis=1, keepdims=True)
+    assert_allclose(token_loss, -numpy.log(shares[2:, 0]).sum(), rtol=1e-4)
+
+
+@pytest.mark.parametrize("loss", ["crf", "token"])
+def test_unannotated_documents_contribute_nothing(loss):
+    nlp = ner_pipeline(loss=loss)
+    docs = [Doc(nlp.vocab, words=["Anna", "sees", "Ben"])]
+    component = nlp.get_pipe("ner")
+    loss, gradients = component.get_loss(
+        [Example(doc, doc.copy()) for doc in docs], component.model.predict(docs)
+    )
+    assert loss == 0.0 and not gradients[0].any()
+
+
+def test_learns_from_partial_annotation():
+    """Of each document only one entity, or one token outside, is known."""
+
+    def partial(nlp):
+        made = []
+        for full in examples(nlp):
+            for ent in full.reference.ents:
+                reference = Doc(nlp.vocab, words=[token.text for token in full.reference])
+                span = Span(reference, ent.start, ent.end, label=ent.label)
+                reference.set_ents([span], default="missing")
+                made.append(Example(full.predicted.copy(), reference))
+            for token in full.reference:
+                if token.ent_iob_ == "O":
+                    reference = Doc(nlp.vocab, words=[token.text for token in full.reference])
+                    span = reference[token.i : token.i + 1]
+                    reference.set_ents([], outside=[span], default="missing")
+                    made.append(Example(full.predicted.copy(), reference))
+        return made
+
+    nlp = ner_pipeline(get_examples=partial)
+    train(nlp, steps=60, get_examples=partial)
+    assert_solved(nlp)
+
+
+def test_entities_that_do_not_fit_the_tokens_are_unknown():
+    nlp = ner_pipeline()
+    component = nlp.get_pipe("ner")
+    reference = Doc(nlp.vocab, words=["New", "York-based", "firm"])
+    reference.set_ents([Span(reference, 0, 1, label="PLACE")])
+    predicted = Doc(nlp.vocab, words=["New York-based", "firm"])
+    scores = component.model.predict([predicted])
+    loss, (gradient,) = component.get_loss([Example(predicted, reference)], scores)
+    probabilities = sequence_probabilities(component, predicted)
+    known = sum(p for sequence, p in probabilities.items() if sequence[1] == "O")
+    assert_allclose(loss, -numpy.log(known), rtol=1e-4)
+
+
+def test_earlier_entities_and_blocked_tokens_are_kept(nlp):
+    words = ENTITIES[0][0]
+    doc = Doc(nlp.vocab, words=words)
+    before = Span(doc, 1, 3, label="THING", kb_id="Q1", span_id="id")
+    doc.set_ents([before], blocked=[doc[3:4]], default="missing")
+    nlp(doc)
+    assert [token.ent_iob_ for token in doc[1:]] == ["B", "I", "B"]
+    (ent,) = [ent for ent in doc.ents if ent.label_ == "THING"]
+    assert (ent.text, ent.kb_id_, ent.id_) == ("Smith sees", "Q1", "id")
+    assert ent._.probability is None
+    assert doc[3].ent_type_ == "" and doc[0].ent_iob_ != ""
+    assert "THING" not in [span.label_ for span in doc.spans["ner"]]
+    again = predict(nlp, ["Ben", "likes", "York"], ents=["B-PERSON", "O", "O"])
+    assert found(again) == [("Ben", "PERSON"), ("York", "PLACE")]
+    assert [ent._.probability is None for ent in again.ents] == [True, False]
+
+
+def test_entity_ruler_before_and_after(nlp):
+    ruled = spacy.blank("en", vocab=nlp.vocab)
+    ruled.add_pipe("entity_ruler").add_patterns([{"label": "VERB", "pattern": "likes"}])
+    ruled.add_pipe("ner", source=nlp)
+    assert found(ruled("Ben likes York")) == [
+        ("Ben", "PERSON"),
+        ("likes", "VERB"),
+        ("York", "PLACE"),
+    ]
+
+
+def test_entities_do_not_cross_sentences_or_touch_white_space(nlp):
+    words = ["New", "York", "City", "is", "big"]
+    doc = predict(nlp, words, sent_starts=[True, False, True, False, False])
+    assert all(ent.end <= 2 or ent.start >= 2 for ent in doc.ents)
+    for text in ("Ben likes York \n", "\n Ben likes York", "Ben likes  York", "\n", " \n "):
+        for ent in nlp(text).ents:
+            assert not ent[0].is_space and not ent[-1].is_space
+
+
+def test_all_tokens_are_marked(nlp):
+    doc = nlp("Ben likes York")
+    assert [token.ent_iob_ for token in doc] == ["B", "O", "B"]
+    assert nlp("Nothing here").has_annotation("ENT_IOB")
+
+
+def test_probability_belongs_to_span_and_label(nlp):
+    doc = nlp("Ben likes York")
+    assert 0.5 < doc.ents[0]._.probability <= 1.0
+    assert Span(doc, 0, 1, label="PLACE")._.probability is None
+    assert doc[0:2]._.probability is None
+    assert doc[0:0]._.probability is None
+    for copied in (Doc(nlp.vocab).from_bytes(doc.to_bytes()), Doc.from_docs([doc, doc])):
+        assert [ent._.probability for ent in copied.ents[:2]] == [
+            ent._.probability for ent in doc.ents
+        ]
+    assert_array_equal(
+        Doc(nlp.vocab).from_bytes(doc.to_bytes()).spans["ner"].attrs["scores"],
+        doc.spans["ner"].attrs["scores"],
+    )
+
+
+def test_threshold_and_spans_key(tmp_path):
+    nlp = ner_pipeline()
+    train(nlp, steps=12)
+    words = ENTITIES[0][0]
+    every = predict(nlp, words)
+    probabilities = sorted(ent._.probability for ent in every.ents)
+    assert len(probabilities) == 2
+    nlp.to_disk(tmp_path)
+    threshold = sum(probabilities) / 2
+    overrides = {"components.ner.threshold": threshold, "components.ner.spans_key": None}
+    strict = predict(spacy.load(tmp_path, config=overrides), words)
+    assert found(strict) == [
+        (ent.text, ent.label_) for ent in every.ents if ent._.probability >= threshold
+    ]
+    assert len(strict.ents) == 1 and not strict.spans
+    assert strict.ents[0]._.probability == max(probabilities)
+
+
+def test_labels_from_data_and_from_a_file(tmp_path):
+    """`spacy init labels` writes the label data as JSON."""
+    nlp = ner_pipeline()
+    path = tmp_path / "ner.json"
+    srsly.write_json(path, nlp.get_pipe("ner").label_data)
+    assert srsly.read_json(path) == list(LABELS)
+    config = nlp.config.copy()
+    labels = {"@readers": "spacy.read_labels.v1", "path": str(path)}
+    config["initialize"]["components"]["ner"] = {"labels": labels}
+    other = spacy.util.load_model_from_config(config)
+    other.initialize(lambda: examples(other)[-1:])
+    assert other.get_pipe("ner").labels == LABELS
+    assert other.get_pipe("ner").model.get_dim("nO") == 9
+
+
+def test_labels_can_be_added_before_initialization():
+    nlp = spacy.blank("en")
+    component = nlp.add_pipe("textconv_ner", name="ner")
+    assert component.add_label("THING") == 1
+    assert component.add_label("THING") == 0
+    with pytest.raises(ValueError, match="E187"):
+        component.add_label(1)
+    nlp.initialize(lambda: examples(nlp))
+    assert component.labels == ("THING", *LABELS)
+    assert component.model.get_dim("nO") == 13
+    nlp.initialize(lambda: examples(nlp))
+    assert component.model.get_dim("nO") == 13
+
+
+def test_labels_can_be_added_to_a_trained_pipeline(tmp_path):
+    nlp = ner_pipeline()
+    optimizer = Adam(0.01)
+    train(nlp, optimizer=optimizer)
+    before = [predict(nlp, words) for words, _ in ENTITIES]
+    assert nlp.get_pipe("ner").add_label("NUMBER") == 1
+    assert nlp.get_pipe("ner").labels == (*LABELS, "NUMBER")
+    for doc in before:
+        after = predict(nlp, [token.text for token in doc])
+        assert found(after) == found(doc)
+        scores = [other.spans["ner"].attrs["scores"] for other in (after, doc)]
+        assert_allclose(*scores, atol=0.1)
+    words, ents = ["seven", "birds"], ["B-NUMBER", "O"]
+
+    def more(nlp):
+        reference = Doc(nlp.vocab, words=words, ents=ents)
+        return [*examples(nlp), Example(Doc(nlp.vocab, words=words), reference)]
+
+    train(nlp, get_examples=more, optimizer=optimizer)
+    nlp.to_disk(tmp_path)
+    loaded = spacy.load(tmp_path)
+    assert found(predict(loaded, words)) == [("seven", "NUMBER")]
+    assert_solved(loaded)
+
+
+def test_clear_errors(nlp):
+    component = nlp.get_pipe("ner")
+    with pytest.raises(NotImplementedError, match="E020"):
+        nlp.rehearse(examples(nlp))
+    with pytest.raises(ValueError, match="E019.*'THING'"):
+        reference = Doc(nlp.vocab, words=["a-b"], ents=["B-THING"])
+        nlp.update([Example(Doc(nlp.vocab, words=["a-b"]), reference)])
+    with pytest.raises(TypeError, match="E930"):
+        component.initialize(None)
+    with pytest.raises(ValueError, match="E143"):
+        ner_pipeline(get_examples=lambda nlp: examples(nlp)[3:4])
+    with pytest.raises(ValueError, match="E004.*loss"):
+        ConvEntityRecognizer(nlp.vocab, component.model, loss="softmax")
+    with pytest.raises(ValueError, match="E018"):
+        ner_pipeline(threshold=1.5)
+    with pytest.raises(ValueError, match="E910"):
+        scores = [numpy.full((4, 9), numpy.nan, dtype="float32")]
+        component.get_loss(examples(nlp)[:1], scores)
+
+
+def test_empty_documents():
+    nlp = ner_pipeline()
+    empty = [nlp.make_doc(""), nlp.make_doc("")]
+    assert [doc.ents for doc in nlp.pipe(empty)] == [(), ()]
+    assert nlp.get_pipe("ner").predict([]) == []
+    before = nlp.get_pipe("ner").model.to_bytes()
+    losses = nlp.update([Example(doc, doc.copy()) for doc in empty], sgd=Adam(0.01))
+    assert losses == {"ner": 0.0}
+    assert nlp.get_pipe("ner").model.to_bytes() == before
+    mixed = [examples(nlp)[0], Example(nlp.make_doc(""), nlp.make_doc(""))]
+    assert nlp.update(mixed, sgd=Adam(0.01))["ner"] > 0
+    docs = list(nlp.pipe(["", "Ben likes York", ""]))
+    assert [len(doc.spans["ner"].attrs["scores"]) for doc in docs][::2] == [0, 0]
+
+
+def test_documents_alone_equal_the_batch(nlp):
+    texts = [" ".join(words) for words, _ in ENTITIES] + ["", "Ben " * 50]
+    for doc in nlp.pipe(texts):
+        alone = nlp(doc.text)
+        assert found(alone) == found(doc)
+        assert_allclose(
+            alone.spans["ner"].attrs["scores"], doc.spans["ner"].attrs["scores"], atol=1e-5
+        )
+
+
+def test_a_hundred_thousand_tokens(nlp):
+    words, ents = zip(*ENTITIES[:3], strict=True)
+    repeated = sum(words, []) * 8334
+    doc = predict(nlp, repeated)
+    assert len(doc) == 100_008
+    assert len(doc.ents) == 5 * 8334
+    assert numpy.isfinite(doc.spans["ner"].attrs["scores"]).all()
+    assert [token.ent_iob_ for token in doc[:12]] == [tag[0] for tag in sum(ents, [])]
+
+
+SCRIPT = """
+import multiprocessing, sys, spacy
+if __name__ == "__main__":
+    multiprocessing.set_start_method(sys.argv[2])
+    nlp = spacy.load(sys.argv[1])
+    texts = ["Anna Smith sees Ben. " * 10, "Ben likes York"] * 20
+    def result(**settings):
+        docs = nlp.pipe(texts, **settings)
+        return [[(e.text, e.label_, round(e._.probability, 4)) for e in d.ents] for d in docs]
+    alone = result()
+    assert any(alone)
+    assert alone == result(n_process=2, batch_size=10)
+    print("equal")
+"""
+
+
+@pytest.mark.parametrize("method", ["fork", "spawn"])
+def test_two_processes(method, nlp, tmp_path):
+    if method == "fork" and sys.platform != "linux":
+        pytest.skip("fork is the default on Linux only")
+    nlp.to_disk(tmp_path / "model")
+    (tmp_path / "script.py").write_text(SCRIPT)
+    command = [sys.executable, tmp_path / "script.py", tmp_path / "model", method]
+    result = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert result.stdout == "equal\n", result.stderr
