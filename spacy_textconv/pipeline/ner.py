@@ -97,9 +97,13 @@ def make_textconv_ner(
 def get_probability(span: Span) -> Optional[float]:
     """Look up the probability that a span was predicted with: the getter of
     `span._.probability`. None if the span, with its label, was not predicted."""
-    key = ("._.", PROBABILITY, span.start_char, span.end_char)
-    label, probability = span.doc.user_data.get(key, (None, None))
+    label, probability = span.doc.user_data.get(_probability_key(span), (None, None))
     return probability if label == span.label_ else None
+
+
+def _probability_key(span: Span) -> Any:
+    """The key in `doc.user_data` by which spaCy knows a custom attribute of a span."""
+    return "._.", PROBABILITY, span.start_char, span.end_char
 
 
 class ConvEntityRecognizer(TrainablePipe):
@@ -242,8 +246,7 @@ class ConvEntityRecognizer(TrainablePipe):
             spans = []
             for start, stop, label, probability in entities:
                 span = Span(doc, start, stop, label=label)
-                key = ("._.", PROBABILITY, span.start_char, span.end_char)
-                doc.user_data[key] = (label, probability)
+                doc.user_data[_probability_key(span)] = (label, probability)
                 spans.append(span)
             _add_entities(doc, spans)
             if self.spans_key is not None:
@@ -321,7 +324,7 @@ class ConvEntityRecognizer(TrainablePipe):
         lengths = [len(doc_scores) for doc_scores in scores]
         if self.loss == "token":
             # Each token as a document of its own.
-            single, none = numpy.ones_like(gold), numpy.zeros((len(self.tags), len(self.tags)))
+            none, single = numpy.zeros((len(self.tags), len(self.tags))), [1] * len(gold)
             everything, truth = (LinearChains(x, none, single) for x in (emissions, known))
         else:
             everything, truth = (self._chains(x, lengths) for x in (emissions, known))
@@ -331,7 +334,8 @@ class ConvEntityRecognizer(TrainablePipe):
         d_emissions = everything.tag_marginals - truth.tag_marginals
         d_transitions = everything.transition_counts - truth.transition_counts
         splits = numpy.split(d_emissions, numpy.cumsum(lengths)[:-1])
-        return loss, [ops.asarray2f(part) for part in splits], ops.asarray2f(d_transitions)
+        d_scores = [ops.asarray2f(cast(Floats2d, part)) for part in splits]
+        return loss, d_scores, ops.asarray2f(cast(Floats2d, d_transitions))
 
     def _gold_tags(self, examples: List[Example]) -> ndarray:
         """Find the tag of each token, -1 where it is unknown or doesn't fit the tokens."""
@@ -375,12 +379,11 @@ def _exclude_impossible(docs: List[Doc], emissions: ndarray, tags: BiluoTags) ->
 
 def _add_entities(doc: Doc, spans: List[Span]) -> None:
     """Add entities to those of a document. Tokens of which nothing was known are outside then."""
-    known = doc.to_array([ENT_IOB]).reshape(-1)
-    if not numpy.isin(known, (1, 3)).any():
+    if not doc.has_annotation("ENT_IOB"):
         doc.set_ents(spans)
         return
-    inside = numpy.zeros(len(doc), dtype="bool")
+    unknown = doc.to_array([ENT_IOB]).reshape(-1) == 0
     for span in spans:
-        inside[span.start : span.end] = True
-    outside = ((known == 0) & ~inside).nonzero()[0]
-    doc.set_ents(spans, outside=[doc[i : i + 1] for i in outside], default="unmodified")
+        unknown[span.start : span.end] = False
+    outside = [doc[i : i + 1] for i in unknown.nonzero()[0]]
+    doc.set_ents(spans, outside=outside, default="unmodified")
