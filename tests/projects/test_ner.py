@@ -1,0 +1,322 @@
+import re
+import shutil
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy
+import pytest
+import spacy
+import srsly
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from spacy.language import Language
+from spacy.tokens import Doc, DocBin, Span, SpanGroup
+from spacy.training import Corpus
+from spacy.util import import_file
+from weasel.cli.run import project_run
+from weasel.util import load_project_config
+
+ROOT = Path(__file__).parents[2]
+SCRIPTS = ROOT / "projects" / "ner" / "scripts"
+
+# Numbered words with comments, a tag with or without its annotator, and the start of a second text
+UNER = """\
+# newdoc id = a
+# sent_id = a-1
+# text = Ada Lovelace met
+1\tAda\tB-PER\t-\tsomeone
+2\tLovelace\tI-PER\t-\tsomeone
+3\tmet\tO
+
+# sent_id = a-2
+# text = #1 Bob
+1\t#1\tO
+2\tBob\tB-PER
+
+# sent_id = a-3
+1\tEnd\tO\t-\tsomeone
+
+# newdoc id = b
+# sent_id = b-1
+1\tRome\tB-LOC
+2\tParis\tB-LOC
+
+"""
+# Words that begin with #, and a lone tab between the sentences
+WNUT = """\
+#ada\tB-person
+lovelace\tI-person
+#\tO
+\t
+Empire\tB-location
+State\tI-location
+ESB\tB-location
+"""
+# BIOES, and a word with spaces
+NEMO = """\
+הקהל O
+מג"ב S-ORG
+ו ה 60 O
+
+אדה B-PER
+בת E-PER
+רומא B-LOC
+אל I-LOC
+פריז E-LOC
+"""
+VARS = {"vars.data": "tiny", "vars.n_sents": 2, "vars.seed": 3}
+
+# What the toy pipeline finds, with probabilities that floats hold exactly
+FOUND = {
+    "Ada": ("PER", 0.9375),
+    "Rome": ("LOC", 0.640625),
+    "May": ("PER", 0.625),
+    "Ural": ("LOC", 0.5),
+}
+GOLD = [
+    ("Ada saw Rome", {0: "PER", 2: "LOC"}),
+    ("May <b> met Bob", {3: "PER"}),
+    ("Rome rests", {0: "PER"}),
+    ("On the Ural", {2: "LOC"}),
+]
+
+
+@Language.component("project_ner_toy")
+def find_toy_entities(doc: Doc) -> Doc:
+    names = [token.i for token in doc if token.text in FOUND]
+    doc.ents = [Span(doc, i, i + 1, label=FOUND[doc[i].text][0]) for i in names]
+    scores = numpy.array([FOUND[doc[i].text][1] for i in names], dtype="float32")
+    doc.spans["ner"] = SpanGroup(doc, spans=list(doc.ents), attrs={"scores": scores})
+    return doc
+
+
+@pytest.fixture(scope="module")
+def scripts() -> SimpleNamespace:
+    """The scripts, two of which import a third."""
+    names = ["convert", "errors", "calibration", "report"]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(SCRIPTS)
+        modules = {name: import_file(f"ner_{name}", SCRIPTS / f"{name}.py") for name in names}
+    return SimpleNamespace(**modules)
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the project, beside a copy of the root's configs, with its assets filled by hand"""
+    root = tmp_path_factory.mktemp("root")
+    project_dir = root / "projects" / "ner"
+    for name in ["scripts", "configs"]:
+        shutil.copytree(ROOT / "projects" / "ner" / name, project_dir / name)
+    shutil.copy(ROOT / "projects" / "ner" / "project.yml", project_dir)
+    shutil.copytree(ROOT / "configs", root / "configs")
+    assets = project_dir / "assets" / "tiny"
+    assets.mkdir(parents=True)
+    for split in ["train", "dev", "test"]:
+        (assets / f"{split}.txt").write_text(UNER, encoding="utf8")
+    return project_dir
+
+
+@pytest.fixture(scope="module", params=["en", "he"])
+def lang(request: pytest.FixtureRequest) -> str:
+    return request.param
+
+
+@pytest.fixture(scope="module")
+def toy(tmp_path_factory: pytest.TempPathFactory, lang: str) -> SimpleNamespace:
+    """The folders of a pipeline, of one without probabilities, and a corpus."""
+    folder = tmp_path_factory.mktemp("toy")
+    nlp = spacy.blank(lang)
+    docs = [Doc(nlp.vocab, words=text.split()) for text, _ in GOLD]
+    for doc, (_, names) in zip(docs, GOLD, strict=True):
+        doc.ents = [Span(doc, i, i + 1, label=label) for i, label in names.items()]
+    DocBin(docs=docs).to_disk(folder / "test.spacy")
+    nlp.add_pipe("project_ner_toy")
+    nlp.to_disk(folder / "toy")
+    plain = spacy.blank(lang)
+    patterns = [{"label": label, "pattern": name} for name, (label, _) in FOUND.items()]
+    plain.add_pipe("entity_ruler").add_patterns(patterns)
+    plain.to_disk(folder / "plain")
+    return SimpleNamespace(
+        pipeline=folder / "toy", plain=folder / "plain", corpus=folder / "test.spacy"
+    )
+
+
+def read(scripts, tmp_path: Path, text: str, word_column: int, n_sents: int):
+    """The words of each doc and its entities, as texts and labels."""
+    path = tmp_path / "columns.txt"
+    path.write_text(text, encoding="utf8")
+    docs = scripts.convert.read_docs(path, word_column, n_sents)
+    return [
+        ([token.text for token in doc], [(ent.text, ent.label_) for ent in doc.ents])
+        for doc in docs
+    ]
+
+
+def test_convert_reads_numbered_words(scripts, tmp_path):
+    assert read(scripts, tmp_path, UNER, word_column=1, n_sents=1) == [
+        (["Ada", "Lovelace", "met"], [("Ada Lovelace", "PER")]),
+        (["#1", "Bob"], [("Bob", "PER")]),
+        (["End"], []),
+        (["Rome", "Paris"], [("Rome", "LOC"), ("Paris", "LOC")]),
+    ]
+
+
+def test_convert_keeps_words_that_look_like_comments(scripts, tmp_path):
+    assert read(scripts, tmp_path, WNUT, word_column=0, n_sents=1) == [
+        (["#ada", "lovelace", "#"], [("#ada lovelace", "person")]),
+        (["Empire", "State", "ESB"], [("Empire State", "location"), ("ESB", "location")]),
+    ]
+
+
+def test_convert_reads_bioes_and_words_with_spaces(scripts, tmp_path):
+    assert read(scripts, tmp_path, NEMO, word_column=0, n_sents=1) == [
+        (["הקהל", 'מג"ב', "ו ה 60"], [('מג"ב', "ORG")]),
+        (["אדה", "בת", "רומא", "אל", "פריז"], [("אדה בת", "PER"), ("רומא אל פריז", "LOC")]),
+    ]
+
+
+def test_docs_have_several_sentences_of_one_text(scripts, tmp_path):
+    docs = read(scripts, tmp_path, UNER, word_column=1, n_sents=2)
+    assert [words for words, _ in docs] == [
+        ["Ada", "Lovelace", "met", "#1", "Bob"],
+        ["End"],
+        ["Rome", "Paris"],
+    ]
+
+
+def test_an_entity_ends_with_its_sentence(scripts, tmp_path):
+    text = "Ada\tB-PER\n\nBob\tI-PER\n"
+    assert read(scripts, tmp_path, text, word_column=0, n_sents=2) == [
+        (["Ada", "Bob"], [("Ada", "PER"), ("Bob", "PER")])
+    ]
+
+
+def test_a_wrong_column_is_reported(scripts, tmp_path):
+    with pytest.raises(ValueError, match="--word-column"):
+        read(scripts, tmp_path, WNUT, word_column=1, n_sents=1)
+
+
+def test_converted_docs_stay_whole(project: Path):
+    project_run(project, "convert", overrides=VARS, capture=True)
+    corpus = Corpus(project / "corpus" / "tiny" / "train.spacy", gold_preproc=True)
+    examples = list(corpus(spacy.blank("en")))
+    assert [len(example.predicted) for example in examples] == [5, 1, 2]
+    # Words outside of entities are known to be outside
+    assert examples[0].get_aligned_ner() == ["B-PER", "L-PER", "O", "O", "U-PER"]
+
+
+def test_every_dependency_exists_or_is_an_output(project: Path):
+    config: dict[str, Any] = load_project_config(project, overrides=VARS)
+    commands = {command["name"]: command for command in config["commands"]}
+    assert {name for steps in config["workflows"].values() for name in steps} == set(commands)
+    made = {path for command in commands.values() for path in command.get("outputs", [])}
+    for command in commands.values():
+        for path in command["deps"]:
+            assert path in made or (project / path).exists(), path
+
+
+def test_every_data_set_has_its_three_files(project: Path):
+    config: dict[str, Any] = load_project_config(project)
+    names = {
+        f"assets/{data}/{split}.txt"
+        for data in ["uner_english_ewt", "wnut17", "hebrew_nemo"]
+        for split in ["train", "dev", "test"]
+    }
+    assert {asset["dest"] for asset in config["assets"]} == names
+
+
+def test_report_takes_the_mean_of_seeds(scripts, tmp_path, capsys):
+    runs = {"ours-seed0": 0.5, "ours-seed12": 0.25, "a-seed-peer-seed0": 0.125}
+    for name, f in runs.items():
+        scores = {"ents_p": f / 2, "ents_r": 2 * f, "ents_f": f, "speed": 10000 * f}
+        srsly.write_json(tmp_path / f"{name}.json", scores)
+    scripts.report.main(tmp_path)
+    rows = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert ["ours", "2", "18.75", "75.00", "37.50", "3,750"] in rows
+    assert ["a-seed-peer", "1", "6.25", "25.00", "12.50", "1,250"] in rows
+
+
+def test_errors_page_shows_docs_with_errors_only(scripts, toy, lang, tmp_path):
+    page = draw_errors(scripts, toy.pipeline, toy.corpus, tmp_path)
+    assert re.findall(r"<h2.*?>(.*?)</h2>", page) == ["Docs with errors: 2 of 4", "Doc 2", "Doc 3"]
+    assert f'lang="{lang}"' in page
+    assert page.count(f"direction: {'rtl' if lang == 'he' else 'ltr'}") == 4
+    colors = scripts.errors.COLORS
+    assert find_marks(page) == [
+        *((color, name, "") for name, color in colors.items()),
+        (colors["missed"], "Bob", "PER"),
+        (colors["wrong"], "May", "PER 0.62"),
+        (colors["missed"], "Rome", "PER"),
+        (colors["wrong"], "Rome", "LOC 0.64"),
+    ]
+
+
+def test_errors_page_escapes_words(scripts, toy, tmp_path):
+    page = draw_errors(scripts, toy.pipeline, toy.corpus, tmp_path)
+    assert page.count("&lt;b&gt;") == 2
+    assert "<b>" not in page
+
+
+def test_errors_page_without_probabilities(scripts, toy, tmp_path):
+    page = draw_errors(scripts, toy.plain, toy.corpus, tmp_path)
+    assert [label for _, _, label in find_marks(page)[3:]] == ["PER", "PER", "PER", "LOC"]
+
+
+def draw_errors(scripts, pipeline: Path, corpus: Path, tmp_path: Path) -> str:
+    scripts.errors.main(pipeline, corpus, tmp_path / "pages" / "errors.html")
+    return (tmp_path / "pages" / "errors.html").read_text(encoding="utf8")
+
+
+def find_marks(page: str) -> list[tuple[str, str, str]]:
+    """The color, the text and the label of every entity."""
+    pattern = r"<mark[^>]*background: (#\w+).*?>\s*(\S+)\s*<span[^>]*>(.*?)</span>"
+    return re.findall(pattern, page, flags=re.DOTALL)
+
+
+def test_calibration_equals_the_one_computed_by_hand(scripts, toy, tmp_path):
+    path = tmp_path / "metrics" / "calibration.json"
+    scripts.calibration.main(toy.pipeline, toy.corpus, path)
+    result = srsly.read_json(path)
+    assert result["n_entities"] == 5
+    # Ural; May and Rome twice, one of which is correct; Ada
+    keys = ["lower", "upper", "n_entities", "probability", "accuracy"]
+    assert [[b[key] for key in keys] for b in result["bins"]] == [
+        pytest.approx([0.4, 0.5, 1, 0.5, 1]),
+        pytest.approx([0.6, 0.7, 3, (0.640625 * 2 + 0.625) / 3, 1 / 3]),
+        pytest.approx([0.9, 1, 1, 0.9375, 1]),
+    ]
+    assert result["ece"] == pytest.approx((0.5 + (0.640625 * 2 + 0.625 - 1) + 0.0625) / 5)
+    scores = {
+        round(row["threshold"], 2): [row["p"], row["r"], row["f"]] for row in result["thresholds"]
+    }
+    # Nothing is left from 0.95 on
+    assert list(scores) == [round(0.05 * i, 2) for i in range(19)]
+    # Ural, right on the threshold, is kept; five entities are gold
+    assert scores[0] == scores[0.5] == pytest.approx([3 / 5, 3 / 5, 3 / 5])
+    assert scores[0.55] == pytest.approx([2 / 4, 2 / 5, 4 / 9])
+    assert scores[0.9] == pytest.approx([1, 1 / 5, 1 / 3])
+    assert path.with_suffix(".svg").read_text(encoding="utf8").startswith("<?xml")
+
+
+def test_calibration_needs_probabilities(scripts, toy, tmp_path):
+    with pytest.raises(SystemExit):
+        scripts.calibration.main(toy.plain, toy.corpus, tmp_path / "calibration.json")
+
+
+@settings(deadline=None, max_examples=50)
+@given(st.lists(st.tuples(st.floats(0, 1), st.booleans()), min_size=1, max_size=30))
+def test_calibration_error_equals_its_definition(scripts, found):
+    scores, correct = numpy.array(found, dtype=float).T
+    bins = scripts.calibration.reliability(scores, correct)
+    expected = 0.0
+    for m in range(1, 11):
+        members = [
+            (score, right)
+            for score, right in found
+            if (m - 1) / 10 < score <= m / 10 or (m == 1 and score == 0)
+        ]
+        gap = sum(right for _, right in members) - sum(score for score, _ in members)
+        expected += abs(gap) / len(found)
+    assert scripts.calibration.calibration_error(bins) == pytest.approx(expected)
+    assert sum(b["n_entities"] for b in bins) == len(found)
