@@ -71,7 +71,7 @@ def draw_reliability(axes: Axes, result: dict[str, Any]) -> None:
     accuracy = [b["accuracy"] for b in bins]
     axes.bar(lower, accuracy, width=1 / N_BINS, align="edge", color=LIGHT_BLUE, ec="white")
     axes.plot([0, 1], [0, 1], "--", color=GREY, linewidth=1)
-    axes.plot([b["probability"] for b in bins], accuracy, "o", color=BLUE)
+    axes.plot([b["probability"] for b in bins], accuracy, "o", color=BLUE, clip_on=False)
     for b in bins:
         axes.annotate(b["n_entities"], (b["lower"] + 0.5 / N_BINS, 0.02), ha="center")
     title = f"Calibration error {result['ece']:.3f}, {result['n_entities']:,} entities"
