@@ -186,7 +186,8 @@ def test_the_project_uses_files_that_exist():
         load_project_config(ROOT / "projects" / name) for name in ("benchmark_speed", "tagging")
     )
     made = {path for command in benchmark["commands"] for path in command["outputs"]}
-    made |= {f"../tagging/{path}" for step in tagging["commands"] for path in step.get("outputs", [])}
+    for command in tagging["commands"]:
+        made |= {f"../tagging/{path}" for path in command.get("outputs", [])}
     for command in benchmark["commands"]:
         for path in command["deps"]:
             assert path in made or (SCRIPTS.parent / path).is_file(), path
