@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import pytest
 import spacy
 import srsly
-from spacy.tokens import DocBin
+from spacy.tokens import DocBin, Span
 from spacy.util import load_config
 from weasel.util import load_project_config
 
@@ -18,7 +18,9 @@ from ..util import examples
 ROOT = Path(__file__).parents[2]
 SCRIPTS = ROOT / "projects" / "benchmark_speed" / "scripts"
 PEERS = ROOT / "projects" / "tagging" / "configs"
+NER_PEER = ROOT / "projects" / "ner" / "configs" / "spacy_ner.cfg"
 CONTESTANTS = ["textconv", "spacy_cnn", "spacy_bilstm"]
+RECOGNIZERS = ["textconv_ner", "spacy_ner"]
 ENCODERS = [
     *("DilatedConvEncoder", "DilatedConvEncoder, mixed precision"),
     *("MaxoutWindowEncoder", "TorchBiLSTMEncoder"),
@@ -40,7 +42,11 @@ def metrics(scripts, tmp_path_factory):
     slowly."""
     folder = tmp_path_factory.mktemp("speed")
     nlp = spacy.blank("en")
-    DocBin(docs=[example.reference for example in examples(nlp)]).to_disk(folder / "corpus.spacy")
+    docs = [example.reference for example in examples(nlp)]
+    DocBin(docs=docs).to_disk(folder / "corpus.spacy")
+    for doc in docs:
+        doc.ents = [Span(doc, t.i, t.i + 1, label="PER") for t in doc if t.text == "Anna"]
+    DocBin(docs=docs).to_disk(folder / "entities.spacy")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(scripts.measure, "measure_peaks", made_up_peaks)
         scripts.measure.main(
@@ -48,6 +54,9 @@ def metrics(scripts, tmp_path_factory):
             folder / "metrics" / "speed-1.json",
             ours=[f"textconv={ROOT / 'configs' / 'tagger.cfg'}"],
             peer=[f"{name}={PEERS / name}.cfg" for name in ("spacy_cnn", "spacy_bilstm")],
+            ner_corpus=folder / "entities.spacy",
+            ner=[f"textconv_ner={ROOT / 'configs' / 'ner.cfg'}"],
+            ner_peer=f"spacy_ner={NER_PEER}",
             quick=True,
         )
     return folder / "metrics" / "speed-1.json"
@@ -71,6 +80,9 @@ def test_every_contestant_takes_part_in_everything(scripts, result):
     assert set(result["parts"]) == set(scripts.report.PARTS)
     for cells in [*result["parts"].values(), *result["memory"].values()]:
         assert list(cells) == CONTESTANTS
+    assert set(result["entities"]) == set(scripts.report.ENTITIES)
+    for cells in result["entities"].values():
+        assert list(cells) == RECOGNIZERS
     assert list(result["encoders"]) == ENCODERS
     assert set(result["scaling"]) == set(scripts.report.AXES)
     for axis in result["scaling"].values():
@@ -81,6 +93,7 @@ def test_every_contestant_takes_part_in_everything(scripts, result):
 
 def test_ratios_are_those_of_the_rates(result):
     compared = [(cells, "spacy_cnn") for cells in result["parts"].values()]
+    compared += [(cells, "spacy_ner") for cells in result["entities"].values()]
     for cells, peer in [*compared, (result["encoders"], "MaxoutWindowEncoder")]:
         for cell in cells.values():
             assert cell["rate"] == pytest.approx(median(cell["turns"]))
@@ -149,10 +162,12 @@ def test_the_report_has_the_same_numbers(scripts, metrics, result, tmp_path):
     for name in CONTESTANTS:
         srsly.write_json(accuracy / f"{name}.json", {"tag_acc": 0.9, "pos_acc": 0.8})
     text = write_report(scripts, [metrics, with_two], tmp_path / "report", accuracy)
-    for part, title in scripts.report.PARTS.items():
-        for name, cell in result["parts"][part].items():
-            numbers = f"{cell['rate']:,.0f} | {cell['ratio']:.2f}"
-            assert f"| {title} | {name} | {numbers} | {numbers} |" in text
+    for key, titles in {"parts": scripts.report.PARTS, "entities": scripts.report.ENTITIES}.items():
+        for part, title in titles.items():
+            for name, cell in result[key][part].items():
+                numbers = f"{cell['rate']:,.0f} | {cell['ratio']:.2f}"
+                assert f"| {title} | {name} | {numbers} | {numbers} |" in text
+    assert "| textconv_ner | `ner.cfg` |" in text and "the ratio to spacy_ner." in text
     for name, cell in result["encoders"].items():
         numbers = f"{cell['rate']:,.0f} | {cell['ratio']:.2f} | {cell['share']:.0%}"
         assert f"| {name} | {numbers} | {numbers} |" in text
@@ -182,12 +197,11 @@ def test_the_report_does_without_accuracies(scripts, metrics, tmp_path):
 
 
 def test_the_project_uses_files_that_exist():
-    benchmark, tagging = (
-        load_project_config(ROOT / "projects" / name) for name in ("benchmark_speed", "tagging")
-    )
+    benchmark = load_project_config(ROOT / "projects" / "benchmark_speed")
     made = {path for command in benchmark["commands"] for path in command["outputs"]}
-    for command in tagging["commands"]:
-        made |= {f"../tagging/{path}" for path in command.get("outputs", [])}
+    for name in ("tagging", "ner"):
+        for command in load_project_config(ROOT / "projects" / name)["commands"]:
+            made |= {f"../{name}/{path}" for path in command.get("outputs", [])}
     for command in benchmark["commands"]:
         for path in command["deps"]:
             assert path in made or (SCRIPTS.parent / path).is_file(), path
@@ -203,3 +217,12 @@ def test_every_pipeline_that_is_compared_is_evaluated_by_the_tagging_project():
     assert list(compared) == ["textconv", "textconv_small", "spacy_cnn", "spacy_bilstm"]
     assert compared["textconv"] == tagging["vars"]["config"]
     assert compared[tagging["vars"]["peer"]] == f"../tagging/configs/{tagging['vars']['peer']}.cfg"
+
+
+def test_the_recognizers_that_are_compared_are_those_of_the_ner_project():
+    benchmark, ner = (
+        load_project_config(ROOT / "projects" / name) for name in ("benchmark_speed", "ner")
+    )
+    compared = dict(re.findall(r"(\w+)=(\S+\.cfg)", benchmark["vars"]["ner_contestants"]))
+    peer = ner["vars"]["peer"]
+    assert compared == {"textconv_ner": ner["vars"]["config"], peer: f"../ner/configs/{peer}.cfg"}

@@ -278,12 +278,12 @@ def prepare_tok2vec(contestant: Contestant, docs: List[Doc]) -> Call:
 
 
 def prepare_pipe_docs(contestant: Contestant, docs: List[Doc]) -> Call:
-    """From documents to tags."""
+    """From documents to annotated documents."""
     return partial(exhaust, contestant.nlp.pipe(without_annotation(contestant, docs)))
 
 
 def prepare_pipe_text(contestant: Contestant, docs: List[Doc]) -> Call:
-    """From text to tags."""
+    """From text to annotated documents."""
     return partial(exhaust, contestant.nlp.pipe([doc.text for doc in docs]))
 
 
@@ -295,6 +295,7 @@ PREDICTION = {
     "pipe_docs": prepare_pipe_docs,
     "pipe_text": prepare_pipe_text,
 }
+ENTITIES = ["pipe_docs", "pipe_text"]
 
 
 def one_pass(
@@ -323,10 +324,47 @@ def one_pass(
         yield sum(map(len, same_batch[0])), calls
 
 
+def measure_training(
+    contestants: Dict[str, Contestant], peer: str, sizes: Sizes
+) -> Dict[str, Dict[str, Any]]:
+    """Time training steps, which also change the weights.
+
+    contestants (Dict[str, Contestant]): Who takes part.
+    peer (str): The contestant that the others are compared to.
+    sizes (Sizes): How much is measured.
+    RETURNS (Dict[str, Dict[str, Any]]): The results by contestant.
+    """
+    rounds = one_pass(contestants, prepare_training, sizes.train_words, sizes.train_turns)
+    return compare(take_turns(rounds), peer)
+
+
+def measure_prediction(
+    contestants: Dict[str, Contestant], peer: str, part: str, sizes: Sizes, passes: int
+) -> Dict[str, Dict[str, Any]]:
+    """Time a part of prediction.
+
+    contestants (Dict[str, Contestant]): Who takes part.
+    peer (str): The contestant that the others are compared to.
+    part (str): Which part.
+    sizes (Sizes): How much is measured.
+    passes (int): How often prediction goes over the corpus.
+    RETURNS (Dict[str, Dict[str, Any]]): The results by contestant.
+    """
+    turns: Dict[str, List[Turn]] = defaultdict(list)
+    for _ in range(passes):
+        for contestant in contestants.values():
+            # Loading empties all caches of words, ours and the tokenizer's.
+            contestant.nlp.from_bytes(contestant.nlp.to_bytes())
+        rounds = one_pass(contestants, PREDICTION[part], sizes.predict_words, sizes.turns)
+        for name, pairs in take_turns(rounds).items():
+            turns[name] += pairs
+    return compare(turns, peer)
+
+
 def measure_parts(
     contestants: Dict[str, Contestant], peer: str, sizes: Sizes, passes: int
 ) -> Dict[str, Dict[str, Dict[str, Any]]]:
-    """Time training and prediction. The pipelines keep no component but the tagger and its tok2vec.
+    """Time taggers. The pipelines keep no component but the tagger and its tok2vec.
 
     contestants (Dict[str, Contestant]): Who takes part.
     peer (str): The contestant that the others are compared to.
@@ -335,29 +373,36 @@ def measure_parts(
     RETURNS (Dict[str, Dict[str, Dict[str, Any]]]): The results by part and contestant.
     """
     parts = {}
-
-    def train() -> Dict[str, Dict[str, Any]]:
-        rounds = one_pass(contestants, prepare_training, sizes.train_words, sizes.train_turns)
-        return compare(take_turns(rounds), peer)
-
     msg.info("Training")
-    parts["train_both"] = train()
+    parts["train_both"] = measure_training(contestants, peer, sizes)
     for contestant in contestants.values():
         # Removed rather than disabled: the tok2vec would wait for what its last listener sends.
         for name in set(contestant.nlp.pipe_names) - {"tok2vec", "tagger"}:
             contestant.nlp.remove_pipe(name)
-    parts["train_tagger"] = train()
-    for part, prepare in PREDICTION.items():
+    parts["train_tagger"] = measure_training(contestants, peer, sizes)
+    for part in PREDICTION:
         msg.info(f"Prediction: {part}")
-        turns: Dict[str, List[Turn]] = defaultdict(list)
-        for _ in range(passes):
-            for contestant in contestants.values():
-                # Loading empties all caches of words, ours and the tokenizer's.
-                contestant.nlp.from_bytes(contestant.nlp.to_bytes())
-            rounds = one_pass(contestants, prepare, sizes.predict_words, sizes.turns)
-            for name, pairs in take_turns(rounds).items():
-                turns[name] += pairs
-        parts[part] = compare(turns, peer)
+        parts[part] = measure_prediction(contestants, peer, part, sizes, passes)
+    return parts
+
+
+def measure_entities(
+    contestants: Dict[str, Contestant], peer: str, sizes: Sizes, passes: int
+) -> Dict[str, Dict[str, Dict[str, Any]]]:
+    """Time whole pipelines that recognize named entities.
+
+    contestants (Dict[str, Contestant]): Who takes part.
+    peer (str): The contestant that the others are compared to.
+    sizes (Sizes): How much is measured.
+    passes (int): How often prediction goes over the corpus.
+    RETURNS (Dict[str, Dict[str, Dict[str, Any]]]): The results by part and contestant.
+    """
+    msg.info("Named entities: training")
+    # First, because without any training entities would be predicted at random.
+    parts = {"train": measure_training(contestants, peer, sizes)}
+    for part in ENTITIES:
+        msg.info(f"Named entities: {part}")
+        parts[part] = measure_prediction(contestants, peer, part, sizes, passes)
     return parts
 
 
@@ -497,13 +542,18 @@ def main(
     output: Path,
     ours: Annotated[List[str], typer.Option(help="NAME=CONFIG of a pipeline of ours")],
     peer: Annotated[List[str], typer.Option(help="NAME=CONFIG of another, the first for ratios")],
+    ner_corpus: Annotated[Path, typer.Option(help="A .spacy file with named entities")],
+    ner: Annotated[List[str], typer.Option(help="NAME=CONFIG of an entity recognizer of ours")],
+    ner_peer: Annotated[str, typer.Option(help="NAME=CONFIG of another, for ratios")],
     threads: int = 1,
     gpu_id: int = -1,
     lang: str = "en",
+    ner_lang: str = "en",
     passes: Annotated[int, typer.Option(help="How often prediction goes over the corpus")] = 1,
     quick: Annotated[bool, typer.Option(help="Try everything at toy size")] = False,
 ) -> None:
-    """Measure pipelines on CORPUS, a .spacy file, and write all numbers to OUTPUT."""
+    """Measure taggers on CORPUS, a .spacy file, and entity recognizers on another, and write all
+    numbers to OUTPUT."""
     sizes = QUICK if quick else FULL
     use_device(threads, gpu_id)
     own, peers = named_paths(ours), named_paths(peer)
@@ -512,6 +562,9 @@ def main(
     contestants = {name: build(path, corpus, lang) for name, path in paths.items()}
     sentences = contestants[first_peer].docs
     lengths = [len(doc) for doc in sentences if len(doc)]
+    ner_paths = named_paths([*ner, ner_peer])
+    ner_peer_name = list(ner_paths)[-1]
+    recognizers = {name: build(path, ner_corpus, ner_lang) for name, path in ner_paths.items()}
     encoders, flop_rate = measure_encoders(lengths, sizes)
     result: Dict[str, Any] = {
         "machine": machine_facts(threads, gpu_id),
@@ -521,6 +574,9 @@ def main(
         "encoders": encoders,
         "scaling": measure_scaling(lengths, sizes),
         "parts": measure_parts(contestants, first_peer, sizes, passes),
+        "recognizers": {name: path.name for name, path in ner_paths.items()},
+        "ner_peer": ner_peer_name,
+        "entities": measure_entities(recognizers, ner_peer_name, sizes, passes),
         "memory": {},
     }
     result["ceilings"] = {

@@ -21,6 +21,11 @@ PARTS = {
     "train_tagger": "Training a tagger",
     "train_both": "Training tagger and morphologizer",
 }
+ENTITIES = {
+    "pipe_docs": "Recognition, from tokens",
+    "pipe_text": "Recognition, from text",
+    "train": "Training",
+}
 # The parts where a cache of words can fill up
 CACHED = ["embed", "tok2vec", "pipe_docs", "pipe_text"]
 TURNS = {"first": "first turn", "rate": "median turn", "overall": "all turns"}
@@ -54,12 +59,18 @@ def table(texts: List[str], numbers: List[str], rows: List[List[str]]) -> str:
     return MarkdownRenderer().table(rows, [*texts, *numbers], aligns=aligns)
 
 
-def parts_table(runs: Runs) -> str:
-    """The rates of the pipelines and their ratios, by part."""
+def parts_table(runs: Runs, key: str, titles: Dict[str, str]) -> str:
+    """The rates of pipelines and their ratios, by part.
+
+    runs (Runs): The results by label.
+    key (str): Which results, "parts" or "entities".
+    titles (Dict[str, str]): Their parts, with titles.
+    RETURNS (str): Markdown.
+    """
     rows = []
-    for part, title in PARTS.items():
-        for name in contestants(runs):
-            cells = [run["parts"][part][name] for run in runs.values()]
+    for part, title in titles.items():
+        for name in first_of(runs)[key][part]:
+            cells = [run[key][part][name] for run in runs.values()]
             pairs = [(whole(cell["rate"]), f"{cell['ratio']:.2f}") for cell in cells]
             rows.append([title, name, *(number for pair in pairs for number in pair)])
     header = [column for label in runs for column in (label, "ratio")]
@@ -171,8 +182,8 @@ def main(metrics: List[Path], output: Path = Path("metrics"), accuracy: Path = P
     """Make a report of the METRICS files, which measure.py has written for the same pipelines."""
     results = [srsly.read_json(path) for path in metrics]
     runs = {run_label(result["machine"]): result for result in results}
-    machine, peer = first_of(runs)["machine"], first_of(runs)["peer"]
-    configs = first_of(runs)["contestants"]
+    first = first_of(runs)
+    machine, configs = first["machine"], {**first["contestants"], **first["recognizers"]}
     accuracies = read_accuracies(accuracy, contestants(runs))
     output.mkdir(parents=True, exist_ok=True)
     with matplotlib.rc_context(SETTINGS):
@@ -188,9 +199,12 @@ def main(metrics: List[Path], output: Path = Path("metrics"), accuracy: Path = P
         f"Measured on {machine['gpu'] or machine['cpu']}, with Python {machine['python']}, torch "
         f"{machine['torch']} and spaCy {machine['spacy']}. The README of the project says how.",
         "## Pipelines and their parts",
-        f"Words per second, and the ratio to {peer}.",
-        parts_table(runs),
+        f"Words per second, and the ratio to {first['peer']}.",
+        parts_table(runs, "parts", PARTS),
         parts,
+        "## Named entities",
+        f"Words per second of whole pipelines, and the ratio to {first['ner_peer']}.",
+        parts_table(runs, "entities", ENTITIES),
         "## Caches",
         "Words per second, in a pass over the corpus that starts with cold caches.",
         cache_table(runs),
