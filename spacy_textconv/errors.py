@@ -78,3 +78,7 @@ class Errors(metaclass=_WithCode):
         "`exclude=['{name}']`, and mix documents that the old model has annotated into the new "
         "training data instead."
     )
+    E021 = (
+        "The component '{name}' has no probabilities to calibrate. Set `component` of "
+        "`spacy-textconv.calibrate.v1` to the name of a component of the factory `textconv_ner`."
+    )

@@ -10,6 +10,7 @@ import pytest
 import spacy
 import srsly
 from numpy.testing import assert_allclose, assert_array_equal
+from spacy import registry
 from spacy.tokens import Doc, Span
 from spacy.training import Example
 from thinc.api import Adam
@@ -500,3 +501,74 @@ def test_two_processes(method, nlp, tmp_path):
     command = [sys.executable, tmp_path / "script.py", tmp_path / "model", method]
     result = subprocess.run(command, capture_output=True, text=True, timeout=120)
     assert result.stdout == "equal\n", result.stderr
+
+
+def reversed_labels(nlp):
+    """Examples where every other document has the labels the wrong way round."""
+    swap = {"PERSON": "PLACE", "PLACE": "PERSON"}
+    made = examples(nlp)
+    for example in made[::2]:
+        for ent in example.reference.ents:
+            wrong = Span(example.reference, ent.start, ent.end, label=swap[ent.label_])
+            example.reference.set_ents([wrong], default="unmodified")
+    return made
+
+
+def test_calibration_makes_the_truth_most_probable():
+    nlp = trained_pipeline()
+    ner = nlp.get_pipe("ner")
+
+    before = [found(nlp(eg.predicted)) for eg in examples(nlp)]
+    # Half of what the network is sure of is wrong: it should be as unsure as can be.
+    sure = predict(nlp, ENTITIES[0][0]).spans["ner"].attrs["scores"]
+    assert ner.calibrate(reversed_labels(nlp)) == 4.0
+    unsure = predict(nlp, ENTITIES[0][0]).spans["ner"].attrs["scores"]
+    assert (unsure < sure).all()
+    assert [found(nlp(eg.predicted)) for eg in examples(nlp)] == before
+    # All of it is right: it should be as sure as can be.
+    assert ner.calibrate(examples(nlp)) == 0.5
+
+
+def test_calibration_finds_the_temperature_that_scores_are_divided_by():
+    nlp = ner_pipeline()
+    train(nlp, steps=8)
+    ner = nlp.get_pipe("ner")
+    mixed = [eg for get in (*[examples] * 6, reversed_labels) for eg in get(nlp)]
+    first = ner.calibrate(mixed)
+    assert 1.0 < first < 4.0
+    linear = ner.model.get_ref("output_layer").get_ref("linear")
+    parameters = [(linear, "W"), (linear, "b"), (ner.model.get_ref("transitions"), "transitions")]
+    for layer, name in parameters:
+        layer.set_param(name, layer.get_param(name) / 2)
+    assert ner.calibrate(mixed) == pytest.approx(first / 2)
+
+
+def test_temperature_is_saved(tmp_path):
+    nlp = trained_pipeline()
+    nlp.get_pipe("ner").calibrate(reversed_labels(nlp))
+    nlp.to_disk(tmp_path)
+    loaded = spacy.load(tmp_path)
+    docs = [predict(pipe, ENTITIES[0][0]) for pipe in (nlp, loaded)]
+    assert_array_equal(*(doc.spans["ner"].attrs["scores"] for doc in docs))
+
+
+@pytest.mark.parametrize("shared", [True, False])
+def test_callback_calibrates_with_all_components_before(shared):
+    nlp = trained_pipeline(shared=shared)
+    callback = registry.callbacks.get("spacy-textconv.calibrate.v1")
+    assert callback(component="ner", corpus=reversed_labels)(nlp) is nlp
+    assert nlp.get_pipe("ner").cfg["temperature"] == 4.0
+
+
+def test_callback_refuses_other_components(nlp):
+    other = spacy.blank("en")
+    other.add_pipe("sentencizer")
+    callback = registry.callbacks.get("spacy-textconv.calibrate.v1")
+    with pytest.raises(ValueError, match="E021"):
+        callback(component="sentencizer", corpus=examples)(other)
+
+
+def test_calibrating_nothing_changes_nothing():
+    nlp = trained_pipeline()
+    empty = Example(Doc(nlp.vocab), Doc(nlp.vocab))
+    assert nlp.get_pipe("ner").calibrate([empty]) == 1.0
