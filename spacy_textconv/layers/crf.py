@@ -10,6 +10,7 @@ from itertools import pairwise
 from typing import NamedTuple, Sequence
 
 import numpy
+import torch
 from numpy import ndarray
 
 
@@ -55,7 +56,7 @@ class LinearChains:
         later = (self._positions > 0).nonzero()[0]
         arriving = self._potentials[later] * messages.backward[later]
         arriving /= (messages.scales * messages.norms)[later, None]
-        return numpy.exp(self.transitions) * (messages.forward[later - 1].T @ arriving)
+        return numpy.exp(self.transitions) * multiply(messages.forward[later - 1].T, arriving)
 
     def best_paths(self) -> ndarray:
         """Find the sequence with the highest score (the algorithm of Viterbi).
@@ -116,13 +117,14 @@ class LinearChains:
         sums = self._potentials[numpy.stack([self._order, mirrored])]
         matrices = numpy.stack([matrix, matrix.T])
         totals = numpy.empty((2, len(mirrored), 1))
-        ones = numpy.ones((len(matrix), 1))
+        ones = numpy.ones((2, len(matrix), 1))
         previous = sums[:, :0]
         for start, stop in pairwise(self._bounds):
             now = sums[:, start:stop]
             if start:
-                now *= previous[:, : stop - start] @ matrices
-            now /= numpy.matmul(now, ones, out=totals[:, start:stop])
+                now *= multiply(previous[:, : stop - start], matrices)
+            totals[:, start:stop] = multiply(now, ones)
+            now /= totals[:, start:stop]
             previous = now
         forward, following = numpy.empty_like(sums)
         forward[self._order], following[mirrored] = sums
@@ -130,7 +132,7 @@ class LinearChains:
         scales[self._order] = totals[0, :, 0]
         backward = numpy.ones_like(forward)
         inner = (self._mirror_positions > 0).nonzero()[0]
-        backward[inner] = following[inner + 1] @ matrix.T
+        backward[inner] = multiply(following[inner + 1], matrix.T)
         return _Messages(forward, backward, scales, (forward * backward).sum(axis=1))
 
     @cached_property
@@ -174,6 +176,12 @@ class LinearChains:
     def _bounds(self) -> Sequence[int]:
         """Where each step begins, and where the last one ends."""
         return [0, *numpy.bincount(self._positions).cumsum().tolist()]
+
+
+def multiply(a: ndarray, b: ndarray) -> ndarray:
+    """Multiply matrices with torch: threads of numpy's own would wait for those of torch, which stay
+    busy for a while after their work."""
+    return (torch.from_numpy(a) @ torch.from_numpy(b)).numpy()
 
 
 class _Messages(NamedTuple):

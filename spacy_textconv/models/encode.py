@@ -14,7 +14,7 @@ from .types import EncoderForwardT, EncoderT
 
 # Prediction works through a batch in slices of about this many numbers for each buffer, small
 # enough for the caches of a CPU, large enough to fill a GPU.
-SLICE_SIZE = {"cpu": 2**18, "gpu": 2**23}
+SLICE_SIZE = {"cpu": 2**20, "gpu": 2**23}
 
 # A list rather than a frozen one, which `spacy init fill-config` can't copy.
 DEFAULT_DILATIONS = [1, 2, 4, 1]
