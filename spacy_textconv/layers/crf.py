@@ -179,8 +179,8 @@ class LinearChains:
 
 
 def multiply(a: ndarray, b: ndarray) -> ndarray:
-    """Multiply matrices with torch: threads of numpy's own would wait for those of torch, which stay
-    busy for a while after their work."""
+    """Multiply matrices with torch: threads of numpy's own would wait for those of torch, which
+    stay busy for a while after their work."""
     return (torch.from_numpy(a) @ torch.from_numpy(b)).numpy()
 
 
