@@ -18,7 +18,8 @@ def create_calibrate_callback_v1(
     corpus (Callable[[Language], Iterable[Example]]): The reader of annotated documents that are not
         part of the training, such as `${corpora.dev}`.
     RETURNS (Callable[[Language], Language]): The callback, which changes the pipeline in place.
-    RAISES (ValueError): When called, if the pipeline has no such component.
+    RAISES (KeyError, ValueError): When called, if the pipeline has no component of this name, or
+        one without probabilities.
     """
 
     def calibrate(nlp: Language) -> Language:
@@ -26,8 +27,8 @@ def create_calibrate_callback_v1(
         if calibrate_component is None:
             raise ValueError(Errors.E021.format(name=component))
         examples = list(corpus(nlp))
-        before = nlp.pipe_names[: nlp.pipe_names.index(component)]
-        with nlp.select_pipes(enable=before):
+        before = nlp.component_names[: nlp.component_names.index(component)]
+        with nlp.select_pipes(enable=[name for name in before if name in nlp.pipe_names]):
             docs = list(nlp.pipe(example.predicted for example in examples))
         for example, doc in zip(examples, docs, strict=True):
             example.predicted = doc

@@ -15,6 +15,8 @@ class TypeCache:
     takes it. Only hashes and vectors are stored, no strings, so nothing in here depends on the
     memory zone of a vocab. Copies and pickles are empty.
 
+    Each time that everything is forgotten begins a new version.
+
     size (int): The number of places.
     width (int): The width of a vector.
     """
@@ -23,6 +25,7 @@ class TypeCache:
         self.size = size
         self.width = width
         self.lock = Lock()
+        self.version = 0
         self.clear()
 
     def __reduce__(self) -> Tuple:
@@ -31,6 +34,7 @@ class TypeCache:
     def clear(self) -> None:
         """Forget everything."""
         with self.lock:
+            self.version += 1
             self.keys: Optional[numpy.ndarray] = None
             self.values: Optional[Tensor] = None
 
@@ -51,16 +55,19 @@ class TypeCache:
             index = torch.from_numpy(places.astype("int64")).to(device)
             return self.values.index_select(0, index), unknown
 
-    def put(self, keys: numpy.ndarray, values: Tensor) -> None:
-        """Remember types.
+    def put(self, keys: numpy.ndarray, values: Tensor, version: int) -> None:
+        """Remember types, unless everything has been forgotten since.
 
         keys (numpy.ndarray): 64-bit hashes, none of them 0. *Shape:* (types,)
         values (Tensor): Their vectors. *Shape:* (types, width)
+        version (int): The version of the cache before the vectors were computed.
         """
         places, first = numpy.unique(keys % numpy.uint64(self.size), return_index=True)
         index = torch.from_numpy(places.astype("int64")).to(values.device)
         chosen = values.index_select(0, torch.from_numpy(first).to(values.device))
         with self.lock:
+            if version != self.version:
+                return
             if self.keys is None or self.values is None:
                 self.keys = numpy.zeros(self.size, dtype="uint64")
                 self.values = torch.empty(self.size, self.width, device=values.device)

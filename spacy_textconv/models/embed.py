@@ -178,6 +178,7 @@ def _predict_types(model: EmbedT, types: WordTypes) -> Tensor:
         seeds = numpy.arange(1, bits.shape[1] + 1, dtype="uint64") * GOLDEN
         keys = keys + mix_bits(bits + seeds).sum(axis=1, dtype="uint64")
     if shim.cache is not None:
+        version = shim.cache.version
         embedded, unknown = shim.cache.get(keys, shim.device)
     else:
         embedded = torch.empty(len(types), model.get_dim("nO"), device=shim.device)
@@ -189,7 +190,7 @@ def _predict_types(model: EmbedT, types: WordTypes) -> Tensor:
         embedded.index_copy_(0, index, shim.predict(*_features(model, types.take(part)), some))
     if shim.cache is not None and len(unknown):
         index = torch.from_numpy(unknown).to(shim.device)
-        shim.cache.put(keys[unknown], embedded.index_select(0, index))
+        shim.cache.put(keys[unknown], embedded.index_select(0, index), version)
     return embedded
 
 

@@ -199,6 +199,7 @@ class ConvEntityRecognizer(TrainablePipe):
             sample if None.
         """
         validate_get_examples(get_examples, "ConvEntityRecognizer.initialize")
+        self.cfg["temperature"] = 1.0
         if labels is None:
             labels = sorted({ent.label_ for eg in get_examples() for ent in eg.reference.ents})
         for label in labels:
@@ -252,9 +253,14 @@ class ConvEntityRecognizer(TrainablePipe):
                 spans.append(span)
             _add_entities(doc, spans)
             if self.spans_key is not None:
-                probabilities = numpy.array([entity[-1] for entity in entities], dtype="float32")
+                # Those of an earlier pass over the document, too.
+                predicted = [(ent, get_probability(ent)) for ent in doc.ents]
+                kept = [(ent, score) for ent, score in predicted if score is not None]
                 doc.spans[self.spans_key] = SpanGroup(
-                    doc, name=self.spans_key, spans=spans, attrs={"scores": probabilities}
+                    doc,
+                    name=self.spans_key,
+                    spans=[ent for ent, _ in kept],
+                    attrs={"scores": numpy.array([score for _, score in kept], dtype="float32")},
                 )
 
     def update(
@@ -309,25 +315,28 @@ class ConvEntityRecognizer(TrainablePipe):
     def calibrate(self, examples: Iterable[Example]) -> float:
         """Set the temperature, which all scores are divided by, to the one that makes what is known
         about the tags of other documents than those of the training the most probable (Guo et al.
-        2017, "On calibration of modern neural networks", section 4.2). The entities that are
-        predicted stay the same, their probabilities become those to be expected.
+        2017, "On calibration of modern neural networks", section 4.2). The best sequences of tags
+        stay the same, their probabilities become those to be expected. Of entities with labels that
+        the component doesn't know, nothing is known.
 
         examples (Iterable[Example]): Annotated documents, whose predicted side has been through the
             components before this one.
-        RETURNS (float): The temperature. It is 1 before, and greater where probabilities were too
-            extreme.
+        RETURNS (float): The temperature. It is 1 until the first calibration, and greater where
+            probabilities were too extreme. Without any annotation it stays what it was.
         """
         examples = list(examples)
         validate_examples(examples, "ConvEntityRecognizer.calibrate")
-        lengths = [len(eg.predicted) for eg in examples]
-        if not any(lengths):
+        gold = self._gold_tags(examples, allow_unknown=True)
+        if not (gold >= 0).any():
             return self.cfg["temperature"]
+        lengths = [len(eg.predicted) for eg in examples]
         emissions = self._emissions(self.model.predict([eg.predicted for eg in examples]))
-        known = self._known_only(emissions, examples)
+        known = _known_only(emissions, gold)
 
         def loss(temperature: float) -> float:
             everything, truth = (self._chains(x, lengths, temperature) for x in (emissions, known))
-            return float((everything.log_partition - truth.log_partition).sum())
+            total = float((everything.log_partition - truth.log_partition).sum())
+            return total if numpy.isfinite(total) else numpy.inf
 
         self.cfg["temperature"] = min(TEMPERATURES, key=loss)
         return self.cfg["temperature"]
@@ -365,20 +374,13 @@ class ConvEntityRecognizer(TrainablePipe):
         d_scores = [ops.asarray2f(cast(Floats2d, part)) for part in splits]
         return loss, d_scores, ops.asarray2f(cast(Floats2d, d_transitions))
 
-    def _known_only(self, emissions: ndarray, examples: List[Example]) -> ndarray:
-        """Give all tags but those that are known the score minus infinity."""
-        gold = self._gold_tags(examples)
-        rows = (gold >= 0).nonzero()[0]
-        known = emissions.copy()
-        known[rows] = -numpy.inf
-        known[rows, gold[rows]] = emissions[rows, gold[rows]]
-        return known
-
-    def _gold_tags(self, examples: List[Example]) -> ndarray:
+    def _gold_tags(self, examples: List[Example], *, allow_unknown: bool = False) -> ndarray:
         """Find the tag of each token, -1 where it is unknown or doesn't fit the tokens."""
         ids: Dict[Optional[str], int] = {None: -1}
         ids.update(self.tags.ids)
         names = [name for eg in examples for name in eg.get_aligned_ner()]
+        if allow_unknown:
+            return numpy.array([ids.get(name, -1) for name in names], dtype="int64")
         try:
             return numpy.array([ids[name] for name in names], dtype="int64")
         except KeyError as err:
@@ -403,6 +405,15 @@ class ConvEntityRecognizer(TrainablePipe):
         scores = self.model.get_ref("transitions").get_param("transitions")
         transitions = numpy.where(tags.transitions, self.model.ops.to_numpy(scores), -numpy.inf)
         return LinearChains(emissions / temperature, transitions / temperature, lengths)
+
+
+def _known_only(emissions: ndarray, gold: ndarray) -> ndarray:
+    """Give all tags but those that are known the score minus infinity."""
+    rows = (gold >= 0).nonzero()[0]
+    known = emissions.copy()
+    known[rows] = -numpy.inf
+    known[rows, gold[rows]] = emissions[rows, gold[rows]]
+    return known
 
 
 def _exclude_impossible(docs: List[Doc], emissions: ndarray, tags: BiluoTags) -> None:

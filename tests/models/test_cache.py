@@ -33,9 +33,9 @@ def lookup(cache, keys):
 def test_what_was_put_is_known():
     cache = TypeCache(1000, 8)
     assert lookup(cache, KEYS) == set()
-    cache.put(KEYS[:2], vectors(KEYS[:2]))
+    cache.put(KEYS[:2], vectors(KEYS[:2]), cache.version)
     assert lookup(cache, KEYS) == set(KEYS[:2].tolist())
-    cache.put(KEYS[2:], vectors(KEYS[2:]))
+    cache.put(KEYS[2:], vectors(KEYS[2:]), cache.version)
     assert lookup(cache, KEYS[::-1]) == set(KEYS.tolist())
 
 
@@ -46,7 +46,7 @@ def test_what_is_known_is_right_and_bounded(rounds, size):
     places = {}
     for chosen in rounds:
         chosen = numpy.array(chosen, dtype="uint64")
-        cache.put(chosen, vectors(chosen))
+        cache.put(chosen, vectors(chosen), cache.version)
         known = lookup(cache, everything)
         for key in known:
             places[key % size] = key
@@ -61,13 +61,13 @@ def test_of_two_types_with_one_place_the_newer_takes_it():
     cache = TypeCache(2, 8)
     for key in (4, 7, 6):
         newer = numpy.array([key], dtype="uint64")
-        cache.put(newer, vectors(newer))
+        cache.put(newer, vectors(newer), cache.version)
     assert lookup(cache, numpy.array([4, 6, 7], dtype="uint64")) == {6, 7}
 
 
 def test_a_lookup_gives_a_tensor_of_its_own():
     cache = TypeCache(10, 8)
-    cache.put(KEYS, vectors(KEYS))
+    cache.put(KEYS, vectors(KEYS), cache.version)
     before = lookup(cache, KEYS)
     cache.get(KEYS, CPU)[0].fill_(-1.0)
     assert lookup(cache, KEYS) == before != set()
@@ -75,17 +75,17 @@ def test_a_lookup_gives_a_tensor_of_its_own():
 
 def test_what_was_put_can_change_afterwards():
     cache, values = TypeCache(1000, 8), vectors(KEYS)
-    cache.put(KEYS, values)
+    cache.put(KEYS, values, cache.version)
     values.fill_(-1.0)
     assert lookup(cache, KEYS) == set(KEYS.tolist())
 
 
 def test_clear_forgets_everything():
     cache = TypeCache(1000, 8)
-    cache.put(KEYS, vectors(KEYS))
+    cache.put(KEYS, vectors(KEYS), cache.version)
     cache.clear()
     assert lookup(cache, KEYS) == set()
-    cache.put(KEYS[:1], vectors(KEYS[:1]))
+    cache.put(KEYS[:1], vectors(KEYS[:1]), cache.version)
     assert lookup(cache, KEYS) == {3}
 
 
@@ -94,11 +94,11 @@ def test_clear_forgets_everything():
 )
 def test_copies_and_pickles_are_empty_and_apart(duplicate):
     cache = TypeCache(1000, 8)
-    cache.put(KEYS, vectors(KEYS))
+    cache.put(KEYS, vectors(KEYS), cache.version)
     other = duplicate(cache)
     assert (other.size, other.width) == (1000, 8)
     assert lookup(other, KEYS) == set()
-    other.put(KEYS, torch.zeros(4, 8))
+    other.put(KEYS, torch.zeros(4, 8), other.version)
     assert lookup(cache, KEYS) == set(KEYS.tolist())
 
 
@@ -112,10 +112,18 @@ def test_eight_threads_never_get_a_wrong_vector(size):
         for step in range(60):
             chosen = numpy.unique(generator.integers(1, 200, 20, dtype="uint64"))
             found += len(lookup(cache, chosen))
-            cache.put(chosen, vectors(chosen))
+            cache.put(chosen, vectors(chosen), cache.version)
             if step == 30:
                 cache.clear()
         return found
 
     with ThreadPoolExecutor(8) as threads:
         assert sum(threads.map(work, range(8))) > 0
+
+
+def test_what_was_computed_before_forgetting_is_not_remembered():
+    cache = TypeCache(16, 8)
+    version = cache.version
+    cache.clear()
+    cache.put(KEYS, vectors(KEYS), version)
+    assert cache.get(KEYS, CPU)[1].tolist() == [0, 1, 2, 3]

@@ -568,7 +568,41 @@ def test_callback_refuses_other_components(nlp):
         callback(component="sentencizer", corpus=examples)(other)
 
 
-def test_calibrating_nothing_changes_nothing():
+def test_calibrating_without_knowledge_changes_nothing(nlp):
+    words = ["Anna", "sees", "Ben"]
+    other_label = Doc(nlp.vocab, words=words, ents=["B-ORG", "I-ORG", "I-ORG"])
+    for reference in (Doc(nlp.vocab), Doc(nlp.vocab, words=words), other_label):
+        example = Example(Doc(nlp.vocab, words=[token.text for token in reference]), reference)
+        assert nlp.get_pipe("ner").calibrate([example]) == 1.0
+
+
+def test_calibration_passes_over_unknown_labels():
     nlp = trained_pipeline()
-    empty = Example(Doc(nlp.vocab), Doc(nlp.vocab))
-    assert nlp.get_pipe("ner").calibrate([empty]) == 1.0
+    words = ["Anna", "sees", "Ben"]
+    reference = Doc(nlp.vocab, words=words, ents=["B-ORG", "O", "B-PLACE"])
+    assert nlp.get_pipe("ner").calibrate([Example(Doc(nlp.vocab, words=words), reference)]) == 4.0
+
+
+def test_initialization_forgets_the_temperature():
+    nlp = trained_pipeline()
+    nlp.get_pipe("ner").calibrate(reversed_labels(nlp))
+    nlp.initialize(lambda: examples(nlp))
+    assert nlp.get_pipe("ner").cfg["temperature"] == 1.0
+
+
+def test_a_second_pass_keeps_the_spans(nlp):
+    doc = predict(nlp, ENTITIES[0][0])
+    first = doc.spans["ner"].attrs["scores"].tolist()
+    again = nlp(doc).spans["ner"]
+    assert [(span.text, span.label_) for span in again] == found(doc)
+    assert again.attrs["scores"].tolist() == first
+
+
+def test_callback_without_disabled_components():
+    nlp = trained_pipeline()
+    nlp.add_pipe("sentencizer", first=True)
+    nlp.select_pipes(disable=["sentencizer", "ner"])
+    registry.callbacks.get("spacy-textconv.calibrate.v1")(component="ner", corpus=reversed_labels)(
+        nlp
+    )
+    assert nlp.get_pipe("ner").cfg["temperature"] == 4.0
