@@ -354,10 +354,7 @@ class ConvEntityRecognizer(TrainablePipe):
         ops = self.model.ops
         emissions = self._emissions(scores)
         gold = self._gold_tags(examples)
-        rows = (gold >= 0).nonzero()[0]
-        known = emissions.copy()
-        known[rows] = -numpy.inf
-        known[rows, gold[rows]] = emissions[rows, gold[rows]]
+        known = _known_only(emissions, gold)
         lengths = [len(doc_scores) for doc_scores in scores]
         if self.loss == "token":
             # Each token as a document of its own.
