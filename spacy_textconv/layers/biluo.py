@@ -6,7 +6,7 @@ a new label leaves all earlier tags where they are.
 """
 
 from functools import cached_property
-from typing import Dict, Sequence, Tuple
+from typing import Dict, List, Sequence, Tuple
 
 import numpy
 from numpy import ndarray
@@ -48,6 +48,16 @@ class BiluoTags:
         entity = (numpy.arange(len(self)) + 3) // 4
         inside = self.is_continued[:, None] & self.continues & (entity[:, None] == entity)
         return inside | (~self.is_continued[:, None] & ~self.continues)
+
+    def of_entity(self, label: str, length: int) -> List[int]:
+        """List the tags of an entity.
+
+        label (str): Its label.
+        length (int): The number of its tokens.
+        RETURNS (List[int]): The tag of each token.
+        """
+        letters = "U" if length == 1 else "B" + "I" * (length - 2) + "L"
+        return [self.ids[f"{letter}-{label}"] for letter in letters]
 
     def entities(self, tags: ndarray) -> Tuple[ndarray, ndarray, ndarray]:
         """Find the entities of valid sequences of tags.

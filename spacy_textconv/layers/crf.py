@@ -7,7 +7,7 @@ numpy, on the CPU, is faster than torch on any device.
 
 from functools import cached_property
 from itertools import pairwise
-from typing import NamedTuple, Sequence
+from typing import NamedTuple, Optional, Sequence
 
 import numpy
 import torch
@@ -48,14 +48,20 @@ class LinearChains:
         messages = self._messages
         return messages.forward * messages.backward / messages.norms[:, None]
 
-    @property
-    def transition_counts(self) -> ndarray:
-        """How often each transition is expected in all documents together: the derivative of the
-        sum of the log partitions by the transition scores. *Shape:* (tags, tags)"""
+    def transition_counts(self, weights: Optional[ndarray] = None) -> ndarray:
+        """Compute how often each transition is expected in all documents together: the derivative
+        of the sum of the log partitions by the transition scores.
+
+        weights (Optional[ndarray]): How much each document counts; None if all count once.
+            *Shape:* (documents,)
+        RETURNS (ndarray): *Shape:* (tags, tags)
+        """
         messages = self._messages
         later = (self._positions > 0).nonzero()[0]
         arriving = self._potentials[later] * messages.backward[later]
         arriving /= (messages.scales * messages.norms)[later, None]
+        if weights is not None:
+            arriving *= weights[self._documents[later], None]
         return numpy.exp(self.transitions) * multiply(messages.forward[later - 1].T, arriving)
 
     def best_paths(self) -> ndarray:

@@ -24,6 +24,9 @@ LOSSES = ("crf", "token")
 PROBABILITY = "probability"
 # What `calibrate` chooses from: steps of 9 %.
 TEMPERATURES = numpy.geomspace(0.5, 4.0, 25).tolist()
+# The probability of a span that is known to be no entity counts as this at most, which bounds the
+# gradient.
+MAX_INCORRECT = 0.99
 
 # First token, token after the last one, label and probability.
 EntityT = Tuple[int, int, str, float]
@@ -57,6 +60,7 @@ DEFAULT_MODEL = Config().from_str(DEFAULT_CONFIG)["model"]
         "loss": "crf",
         "threshold": 0.0,
         "spans_key": "ner",
+        "incorrect_spans_key": None,
         "scorer": {"@scorers": "spacy.ner_scorer.v1"},
     },
     default_score_weights={"ents_f": 1.0, "ents_p": 0.0, "ents_r": 0.0, "ents_per_type": None},
@@ -69,6 +73,7 @@ def make_textconv_ner(
     loss: Literal["crf", "token"],
     threshold: float,
     spans_key: Optional[str],
+    incorrect_spans_key: Optional[str],
     scorer: Optional[Callable],
 ) -> "ConvEntityRecognizer":
     """Make the component.
@@ -82,6 +87,8 @@ def make_textconv_ner(
     threshold (float): Entities with a lower probability are left out.
     spans_key (Optional[str]): Where `doc.spans` lists the predicted entities, with their
         probabilities in `attrs["scores"]`; null for nowhere.
+    incorrect_spans_key (Optional[str]): Where `doc.spans` of the training data lists spans that
+        are known to be no entities with their label; null for nowhere.
     scorer (Optional[Callable]): The scoring method.
     RETURNS (ConvEntityRecognizer): The component.
     """
@@ -92,6 +99,7 @@ def make_textconv_ner(
         loss=loss,
         threshold=threshold,
         spans_key=spans_key,
+        incorrect_spans_key=incorrect_spans_key,
         scorer=scorer,
     )
 
@@ -119,6 +127,8 @@ class ConvEntityRecognizer(TrainablePipe):
     loss (str): "crf" or "token".
     threshold (float): Entities with a lower probability are left out.
     spans_key (Optional[str]): Where `doc.spans` lists the predicted entities.
+    incorrect_spans_key (Optional[str]): Where `doc.spans` of the training data lists spans that
+        are known to be no entities.
     scorer (Optional[Callable]): The scoring method.
     RAISES (ValueError): If a setting is out of its range.
     """
@@ -132,6 +142,7 @@ class ConvEntityRecognizer(TrainablePipe):
         loss: Literal["crf", "token"] = "crf",
         threshold: float = 0.0,
         spans_key: Optional[str] = "ner",
+        incorrect_spans_key: Optional[str] = None,
         scorer: Optional[Callable] = ner_score,
     ):
         check_choice("loss", loss, LOSSES)
@@ -146,6 +157,7 @@ class ConvEntityRecognizer(TrainablePipe):
         self.loss = loss
         self.threshold = threshold
         self.spans_key = spans_key
+        self.incorrect_spans_key = incorrect_spans_key
         self.scorer = scorer
         self._known_tags = BiluoTags([])
         if not Span.has_extension(PROBABILITY):
@@ -366,10 +378,52 @@ class ConvEntityRecognizer(TrainablePipe):
         if not numpy.isfinite(loss):
             raise ValueError(SpacyErrors.E910.format(name=self.name))
         d_emissions = everything.tag_marginals - truth.tag_marginals
-        d_transitions = everything.transition_counts - truth.transition_counts
+        d_transitions = everything.transition_counts() - truth.transition_counts()
+        if self.incorrect_spans_key is not None:
+            loss += self._add_incorrect_spans(
+                examples, emissions, lengths, d_emissions, d_transitions
+            )
         splits = numpy.split(d_emissions, numpy.cumsum(lengths)[:-1])
         d_scores = [ops.asarray2f(cast(Floats2d, part)) for part in splits]
         return loss, d_scores, ops.asarray2f(cast(Floats2d, d_transitions))
+
+    def _add_incorrect_spans(
+        self,
+        examples: List[Example],
+        emissions: ndarray,
+        lengths: List[int],
+        d_emissions: ndarray,
+        d_transitions: ndarray,
+    ) -> float:
+        """Compute the negative logarithm of the probability that a span is no entity, summed over
+        all spans of which this is known, and add its gradients to those given."""
+        ends = numpy.cumsum(lengths)
+        owners, rows, known = [], [], []
+        for owner, eg in enumerate(examples):
+            incorrect = eg.reference.spans.get(self.incorrect_spans_key, [])
+            for span in eg.get_aligned_spans_y2x(incorrect, allow_overlap=True):
+                if span.label_ in self.labels:
+                    tags = numpy.full(lengths[owner], -1)
+                    tags[span.start : span.end] = self.tags.of_entity(span.label_, len(span))
+                    owners.append(owner)
+                    rows.append(numpy.arange(ends[owner] - lengths[owner], ends[owner]))
+                    known.append(tags)
+        if not owners:
+            return 0.0
+        # Each span with a copy of its document, as it is and with the tags of the entity.
+        index, sizes = numpy.concatenate(rows), [lengths[owner] for owner in owners]
+        copies = emissions[index]
+        everything = self._chains(copies, sizes)
+        entity = self._chains(_known_only(copies, numpy.concatenate(known)), sizes)
+        probabilities = numpy.exp(entity.log_partition - everything.log_partition)
+        probabilities = numpy.minimum(probabilities, MAX_INCORRECT)
+        weights = probabilities / (1.0 - probabilities)
+        gradient = (entity.tag_marginals - everything.tag_marginals).T * numpy.repeat(weights, sizes)
+        numpy.add.at(d_emissions, index, gradient.T)
+        if self.loss == "crf":
+            d_transitions += entity.transition_counts(weights)
+            d_transitions -= everything.transition_counts(weights)
+        return float(-numpy.log1p(-probabilities).sum())
 
     def _gold_tags(self, examples: List[Example], *, allow_unknown: bool = False) -> ndarray:
         """Find the tag of each token, -1 where it is unknown or doesn't fit the tokens."""

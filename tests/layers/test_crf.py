@@ -69,7 +69,7 @@ def test_marginals_sum_over_the_sequences_with_a_tag(lengths, seed):
                 counts[a, b] += probability
         start += length
     assert_allclose(chains.tag_marginals, marginals, atol=1e-9)
-    assert_allclose(chains.transition_counts, counts, atol=1e-9)
+    assert_allclose(chains.transition_counts(), counts, atol=1e-9)
 
 
 @given(lengths, st.integers(0, 1000), st.data())
@@ -113,7 +113,7 @@ def test_gradients_of_the_log_partition(lengths, seed):
 
         @staticmethod
         def backward(ctx, dY):
-            marginals, counts = chains.tag_marginals, chains.transition_counts
+            marginals, counts = chains.tag_marginals, chains.transition_counts()
             return dY * torch.from_numpy(marginals), dY * torch.from_numpy(counts)
 
     # Minus infinity has no finite differences.
@@ -147,7 +147,7 @@ def test_nothing(lengths):
     chains = random_chains(lengths)
     assert chains.log_partition.tolist() == [0.0] * len(lengths)
     assert chains.tag_marginals.shape == (0, 3)
-    assert_array_equal(chains.transition_counts, numpy.zeros((3, 3)))
+    assert_array_equal(chains.transition_counts(), numpy.zeros((3, 3)))
     assert chains.best_paths().shape == (0,)
     none = numpy.zeros(0, dtype="int64")
     assert chains.span_probabilities(none, none, none).shape == (0,)

@@ -232,6 +232,80 @@ def test_gradient_of_the_transitions():
         assert_allclose(gradient[row, column], slope, rtol=0.02, atol=1e-4)
 
 
+def incorrect_example(nlp, annotated):
+    """Two spans that are no entities, in a document of which nothing else may be known."""
+    words = ["New", "York", "is", "big"]
+    reference = Doc(nlp.vocab, words=words, ents=["O"] * 4 if annotated else None)
+    reference.spans["wrong"] = [
+        Span(reference, 0, 2, label="PERSON"),
+        Span(reference, 1, 2, label="PLACE"),
+        Span(reference, 2, 3, label="UNKNOWN"),
+    ]
+    return Example(Doc(nlp.vocab, words=words), reference)
+
+
+@pytest.mark.parametrize("loss", ["crf", "token"])
+@pytest.mark.parametrize("annotated", [True, False])
+def test_incorrect_spans_lose_probability(annotated, loss):
+    nlp = ner_pipeline(incorrect_spans_key="wrong", loss=loss)
+    train(nlp, steps=8)
+    component = nlp.get_pipe("ner")
+    example = incorrect_example(nlp, annotated)
+    probabilities = sequence_probabilities(component, example.predicted)
+    total = sum(
+        -numpy.log(1 - sum(p for seq, p in probabilities.items() if seq[start:stop] == tags))
+        for start, stop, tags in [(0, 2, ("B-PERSON", "L-PERSON")), (1, 2, ("U-PLACE",))]
+    )
+    scores = component.model.predict([example.predicted])
+    with_spans, (gradient,) = component.get_loss([example], scores)
+    component.incorrect_spans_key = None
+    without_spans, _ = component.get_loss([example], scores)
+    component.incorrect_spans_key = "wrong"
+    assert_allclose(with_spans - without_spans, total, rtol=1e-3)
+    ids = component.tags.ids
+    for entry in [(0, ids["B-PERSON"]), (1, ids["U-PLACE"]), (2, 0), (3, ids["L-PLACE"])]:
+        losses = []
+        for step in (0.05, -0.05):
+            changed = [scores[0].copy()]
+            changed[0][entry] += step
+            losses.append(component.get_loss([example], changed)[0])
+        slope = (losses[0] - losses[1]) / 0.1
+        assert_allclose(gradient[entry], slope, rtol=0.02, atol=1e-4)
+
+
+def test_gradient_of_the_transitions_for_incorrect_spans():
+    nlp = ner_pipeline(incorrect_spans_key="wrong")
+    train(nlp, steps=8)
+    component = nlp.get_pipe("ner")
+    transitions = component.model.get_ref("transitions")
+    example = incorrect_example(nlp, False)
+    nlp.update([example], sgd=False)
+    gradient = transitions.get_grad("transitions")
+    scores = component.model.predict([example.predicted])
+    ids = component.tags.ids
+    for entry in [("B-PERSON", "L-PERSON"), ("O", "U-PLACE"), ("O", "O")]:
+        row, column = (ids[name] for name in entry)
+        losses = []
+        for step in (0.1, -0.2):
+            transitions.get_param("transitions")[row, column] += step
+            losses.append(component.get_loss([example], scores)[0])
+        transitions.get_param("transitions")[row, column] += 0.1
+        assert_allclose(gradient[row, column], (losses[0] - losses[1]) / 0.2, rtol=0.02, atol=1e-4)
+
+
+def test_learns_from_incorrect_spans():
+    nlp = trained_pipeline(incorrect_spans_key="wrong")
+    assert found(predict(nlp, ["Paris"])) == [("Paris", "PLACE")]
+
+    def get_examples(nlp):
+        doc = Doc(nlp.vocab, words=["Paris"])
+        doc.spans["wrong"] = [Span(doc, 0, 1, label="PLACE")]
+        return [*examples(nlp)[:-1], Example(Doc(nlp.vocab, words=["Paris"]), doc)]
+
+    train(nlp, get_examples=get_examples)
+    assert ("Paris", "PLACE") not in found(predict(nlp, ["Paris"]))
+
+
 @pytest.mark.parametrize("loss", ["crf", "token"])
 def test_unannotated_documents_contribute_nothing(loss):
     nlp = ner_pipeline(loss=loss)
