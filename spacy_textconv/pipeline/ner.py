@@ -418,8 +418,9 @@ class ConvEntityRecognizer(TrainablePipe):
         probabilities = numpy.exp(entity.log_partition - everything.log_partition)
         probabilities = numpy.minimum(probabilities, MAX_INCORRECT)
         weights = probabilities / (1.0 - probabilities)
-        gradient = (entity.tag_marginals - everything.tag_marginals).T * numpy.repeat(weights, sizes)
-        numpy.add.at(d_emissions, index, gradient.T)
+        gradient = entity.tag_marginals - everything.tag_marginals
+        gradient *= numpy.repeat(weights, sizes)[:, None]
+        numpy.add.at(d_emissions, index, gradient)
         if self.loss == "crf":
             d_transitions += entity.transition_counts(weights)
             d_transitions -= everything.transition_counts(weights)
