@@ -24,6 +24,8 @@ LOSSES = ("crf", "token")
 PROBABILITY = "probability"
 # What `calibrate` chooses from: steps of 9 %.
 TEMPERATURES = numpy.geomspace(0.5, 4.0, 25).tolist()
+# The same for the offset: the smallest change comes first, so that it wins where nothing is gained.
+OFFSETS = sorted(numpy.linspace(-1.0, 2.0, 13).tolist(), key=abs)
 # The probability of a span that is known to be no entity counts as this at most, which bounds the
 # gradient.
 MAX_INCORRECT = 0.99
@@ -153,7 +155,7 @@ class ConvEntityRecognizer(TrainablePipe):
         self.name = name
         # What training and calibration find out; the settings stay in the config, where
         # `spacy.load(..., config=...)` can change them.
-        self.cfg: Dict[str, Any] = {"labels": [], "temperature": 1.0}
+        self.cfg: Dict[str, Any] = {"labels": [], "temperature": 1.0, "offset": 0.0}
         self.loss = loss
         self.threshold = threshold
         self.spans_key = spans_key
@@ -211,7 +213,7 @@ class ConvEntityRecognizer(TrainablePipe):
             sample if None.
         """
         validate_get_examples(get_examples, "ConvEntityRecognizer.initialize")
-        self.cfg["temperature"] = 1.0
+        self.cfg.update(temperature=1.0, offset=0.0)
         if labels is None:
             labels = sorted({ent.label_ for eg in get_examples() for ent in eg.reference.ents})
         for label in labels:
@@ -237,7 +239,7 @@ class ConvEntityRecognizer(TrainablePipe):
         emissions = self._emissions(self.model.predict(docs))
         _exclude_impossible(docs, emissions, self.tags)
         chains = self._chains(emissions, lengths, self.cfg["temperature"])
-        tags = chains.best_paths()
+        tags = self._best_tags(chains, self.cfg["offset"])
         starts, stops, labels = self.tags.entities(tags)
         probabilities = chains.span_probabilities(tags, starts, stops)
         ends = numpy.cumsum(lengths)
@@ -325,11 +327,14 @@ class ConvEntityRecognizer(TrainablePipe):
         return loss, d_scores
 
     def calibrate(self, examples: Iterable[Example]) -> float:
-        """Set the temperature, which all scores are divided by, to the one that makes what is known
-        about the tags of other documents than those of the training the most probable (Guo et al.
-        2017, "On calibration of modern neural networks", section 4.2). The best sequences of tags
-        stay the same, their probabilities become those to be expected. Of entities with labels that
-        the component doesn't know, nothing is known.
+        """Fit two numbers to other documents than those of the training. The temperature, which all
+        scores are divided by, is the one that makes what is known about the tags the most probable
+        (Guo et al. 2017, "On calibration of modern neural networks", section 4.2), so that
+        probabilities are those to be expected. The offset, which is taken off the scores of O when
+        the best sequence of tags is looked for, is the one with the highest F1: the most probable
+        sequence leaves out every entity that is less probable than not, which costs recall where
+        entities are hard to find. Of entities with labels that the component doesn't know, nothing
+        is known.
 
         examples (Iterable[Example]): Annotated documents, whose predicted side has been through the
             components before this one.
@@ -341,8 +346,9 @@ class ConvEntityRecognizer(TrainablePipe):
         gold = self._gold_tags(examples, allow_unknown=True)
         if not (gold >= 0).any():
             return self.cfg["temperature"]
-        lengths = [len(eg.predicted) for eg in examples]
-        emissions = self._emissions(self.model.predict([eg.predicted for eg in examples]))
+        docs = [eg.predicted for eg in examples]
+        lengths = [len(doc) for doc in docs]
+        emissions = self._emissions(self.model.predict(docs))
         known = _known_only(emissions, gold)
 
         def loss(temperature: float) -> float:
@@ -351,6 +357,13 @@ class ConvEntityRecognizer(TrainablePipe):
             return total if numpy.isfinite(total) else numpy.inf
 
         self.cfg["temperature"] = min(TEMPERATURES, key=loss)
+        _exclude_impossible(docs, emissions, self.tags)
+        chains = self._chains(emissions, lengths, self.cfg["temperature"])
+
+        def f_score(offset: float) -> float:
+            return self._f_score(self._best_tags(chains, offset), gold)
+
+        self.cfg["offset"] = max(OFFSETS, key=f_score)
         return self.cfg["temperature"]
 
     def rehearse(self, *args: Any, **kwargs: Any) -> Dict[str, float]:
@@ -443,6 +456,24 @@ class ConvEntityRecognizer(TrainablePipe):
         """Bring the scores of a batch together, on the CPU. *Shape:* (tokens, tags)"""
         ops = self.model.ops
         return ops.to_numpy(ops.xp.concatenate(scores))
+
+    def _best_tags(self, chains: LinearChains, offset: float) -> ndarray:
+        """Find the best sequence of tags of each document, O being less likely by the offset."""
+        emissions = chains.emissions - offset * self.tags.outside
+        return LinearChains(emissions, chains.transitions, chains.lengths).best_paths()
+
+    def _f_score(self, tags: ndarray, gold: ndarray) -> float:
+        """Compare entities. Those with a token of which nothing is known are left out."""
+        unknown = numpy.concatenate([[0], (gold < 0).cumsum()])
+        found, wanted = (
+            {
+                (start, stop, label)
+                for start, stop, label in numpy.transpose(self.tags.entities(sequence)).tolist()
+                if unknown[start] == unknown[stop]
+            }
+            for sequence in (tags, numpy.maximum(gold, 0))
+        )
+        return 2 * len(found & wanted) / max(len(found) + len(wanted), 1)
 
     def _chains(
         self, emissions: ndarray, lengths: List[int], temperature: float = 1.0

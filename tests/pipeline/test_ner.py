@@ -657,11 +657,31 @@ def test_calibration_passes_over_unknown_labels():
     assert nlp.get_pipe("ner").calibrate([Example(Doc(nlp.vocab, words=words), reference)]) == 4.0
 
 
-def test_initialization_forgets_the_temperature():
+def test_calibration_finds_entities_that_are_less_probable_than_not(tmp_path):
+    def mostly_empty(nlp):
+        empty = [Doc(nlp.vocab, words=words, ents=["O"] * len(words)) for words, _ in ENTITIES]
+        examples_of_none = [
+            Example(Doc(nlp.vocab, words=[token.text for token in doc]), doc) for doc in empty
+        ]
+        return [*examples(nlp) * 2, *examples_of_none * 3]
+
+    nlp = ner_pipeline()
+    train(nlp, get_examples=mostly_empty)
+    assert nlp.evaluate(examples(nlp))["ents_r"] == 0.0
+    nlp.get_pipe("ner").calibrate(examples(nlp))
+    nlp.to_disk(tmp_path)
+    nlp = spacy.load(tmp_path)
+    assert_solved(nlp)
+    assert (predict(nlp, ENTITIES[0][0]).spans["ner"].attrs["scores"] < 0.5).all()
+
+
+def test_initialization_forgets_the_calibration():
     nlp = trained_pipeline()
     nlp.get_pipe("ner").calibrate(reversed_labels(nlp))
+    nlp.get_pipe("ner").cfg["offset"] = 1.0
     nlp.initialize(lambda: examples(nlp))
     assert nlp.get_pipe("ner").cfg["temperature"] == 1.0
+    assert nlp.get_pipe("ner").cfg["offset"] == 0.0
 
 
 def test_a_second_pass_keeps_the_spans(nlp):
