@@ -1,11 +1,19 @@
 """Functions that configs name as callbacks."""
 
-from typing import Callable, Iterable
+from typing import Any, Callable, Iterable, Iterator, List, Tuple
 
+import numpy
+from numpy import ndarray
 from spacy.language import Language
+from spacy.tokens import Doc
 from spacy.training import Example
+from spacy.util import minibatch
 
 from .errors import Errors
+from .models.ngrams import find_layers, fit_ratios
+
+# How many documents are counted at a time.
+DOCS_PER_BATCH = 256
 
 
 def create_calibrate_callback_v1(
@@ -36,3 +44,40 @@ def create_calibrate_callback_v1(
         return nlp
 
     return calibrate
+
+
+def create_naive_bayes_callback_v1(
+    *, component: str, corpus: Callable[[Language], Iterable[Example]]
+) -> Callable[[Language], Language]:
+    """Create a callback for `[initialize] after_init` that sets the ratios of all
+    `spacy-textconv.NgramLinear.v1` in the model of a text classifier, from the documents of the
+    training.
+
+    component (str): The name of the component.
+    corpus (Callable[[Language], Iterable[Example]]): The reader of the training data, such as
+        `${corpora.train}`.
+    RETURNS (Callable[[Language], Language]): The callback, which changes the pipeline in place.
+    RAISES (KeyError, ValueError): When called, if the pipeline has no component of this name, or
+        one without n-grams.
+    """
+
+    def fit(nlp: Language) -> Language:
+        classifier: Any = nlp.get_pipe(component)
+        layers = find_layers(classifier.model)
+        if not layers:
+            raise ValueError(Errors.E022.format(name=component))
+        # A class that is not mentioned is unknown where each one is right or wrong by itself.
+        missing = numpy.nan if classifier.model.attrs["multi_label"] else 0.0
+
+        def read_batches() -> Iterator[Tuple[List[Doc], ndarray]]:
+            for examples in minibatch(corpus(nlp), DOCS_PER_BATCH):
+                truths = [
+                    [example.reference.cats.get(label, missing) for label in classifier.labels]
+                    for example in examples
+                ]
+                yield [example.predicted for example in examples], numpy.array(truths)
+
+        fit_ratios(layers, read_batches())
+        return nlp
+
+    return fit

@@ -82,3 +82,8 @@ class Errors(metaclass=_WithCode):
         "The component '{name}' has no probabilities to calibrate. Set `component` of "
         "`spacy-textconv.calibrate.v1` to the name of a component of the factory `textconv_ner`."
     )
+    E022 = (
+        "The component '{name}' has no n-grams to weigh. Set `component` of "
+        "`spacy-textconv.naive_bayes.v1` to the name of a text classifier with "
+        "`spacy-textconv.NgramLinear.v1` in its model, or leave the callback out."
+    )

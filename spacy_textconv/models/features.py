@@ -54,11 +54,11 @@ class WordTypes:
         """Get the values of one attribute."""
         return self.values[:, self.names.index(name)]
 
-    def texts(self) -> List[str]:
-        """Look up the words themselves."""
+    def texts(self, name: str = "ORTH") -> List[str]:
+        """Look up the words themselves, or the values of another attribute."""
         stores = [self.docs[owner].vocab.strings for owner in self.owners.tolist()]
-        orths = self.column("ORTH").tolist()
-        return [store[orth] for store, orth in zip(stores, orths, strict=True)]
+        values = self.column(name).tolist()
+        return [store[value] for store, value in zip(stores, values, strict=True)]
 
 
 def find_word_types(docs: List[Doc], names: List[str]) -> Tuple[WordTypes, numpy.ndarray]:

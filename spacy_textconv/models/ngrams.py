@@ -1,0 +1,208 @@
+"""Linear classifiers of documents by their n-grams, the companions of a convolutional one."""
+
+from typing import Callable, Iterable, List, Literal, Optional, Sequence, Tuple, cast
+
+import numpy
+from numpy import ndarray
+from spacy.attrs import NORM
+from spacy.tokens import Doc
+from thinc.api import Model
+from thinc.types import Floats1d, Floats2d, Ints1d
+from thinc.util import get_width
+
+from ..layers.checks import check_choice, check_positive, check_positives
+from .features import (
+    GOLDEN,
+    MAX_CHARACTERS,
+    WORD_END,
+    WORD_START,
+    code_points,
+    find_word_types,
+    mix_bits,
+)
+from .types import ClassifyT
+
+UNITS = ("word", "character")
+# What stands before the first word of a document and after the last one. As few as these two are,
+# no hash of a word will equal them.
+TEXT_START, TEXT_END = (numpy.array([mark], dtype="uint64") for mark in (1, 2))
+# The score of a label that was added after the training: its probability is 0 until it is learned.
+NEW_LABEL_SCORE = -50.0
+# Which n-grams a document has: the rows of all documents, one after the other, and their numbers.
+NgramsT = Tuple[ndarray, ndarray]
+
+
+def build_ngram_linear_v1(
+    *,
+    unit: Literal["word", "character"],
+    sizes: List[int],
+    rows: int = 262144,
+    scale: float = 1.0,
+    nO: Optional[int] = None,
+) -> Model[List[Doc], Floats2d]:
+    """Build a linear map from the n-grams of a document to the scores of its classes. An n-gram
+    counts once, however often it occurs. Its weight is the product of what is learned and a fixed
+    ratio, which the callback `spacy-textconv.naive_bayes.v1` sets: how much more often the n-gram
+    occurs in documents of the class than in others (Wang and Manning 2012, "Baselines and bigrams:
+    simple, good sentiment and topic classification", section 2). All ratios are 1 before that.
+
+    Words are compared by their norm. N-grams of words may begin before the first word of the
+    document and end after the last one; those of characters lie within one word, whose ends count
+    as characters.
+
+    unit (str): "word" or "character".
+    sizes (List[int]): The numbers of words or characters of an n-gram.
+    rows (int): The number of rows of the table of n-grams, which are hashed.
+    scale (float): What all scores are multiplied by: how fast this layer learns.
+    nO (Optional[int]): The number of classes; null leaves it to the data.
+    RETURNS (Model[List[Doc], Floats2d]): The scores, with no activation.
+    RAISES (ValueError): If a setting is out of its range.
+    """
+    check_choice("unit", unit, UNITS)
+    check_positives("sizes", sizes)
+    check_positive("rows", rows)
+    return Model(
+        "ngram_linear",
+        forward,
+        init=init,
+        dims={"nO": nO},
+        params={"W": None, "b": None, "ratios": None},
+        attrs={"unit": unit, "sizes": list(sizes), "rows": rows, "scale": scale},
+    )
+
+
+def init(model: ClassifyT, X: Optional[List[Doc]] = None, Y: Optional[Floats2d] = None) -> None:
+    if Y is not None and model.has_dim("nO") is None:
+        model.set_dim("nO", get_width(Y))
+    rows, nO = model.attrs["rows"], model.get_dim("nO")
+    model.set_param("W", model.ops.alloc2f(rows, nO))
+    model.set_param("b", model.ops.alloc1f(nO))
+    model.set_param("ratios", model.ops.alloc2f(rows, nO) + 1.0)
+
+
+def forward(
+    model: ClassifyT, docs: List[Doc], is_train: bool
+) -> Tuple[Floats2d, Callable[[Floats2d], List[Doc]]]:
+    ops, scale = model.ops, model.attrs["scale"]
+    found, counts = find_ngrams(model, docs)
+    rows = ops.asarray1i(cast(Ints1d, found))
+    lengths = ops.asarray1i(cast(Ints1d, counts))
+    ratios = cast(Floats2d, model.get_param("ratios"))[rows] * scale
+    weights = cast(Floats2d, model.get_param("W"))[rows]
+    Y = ops.reduce_sum(cast(Floats2d, ratios * weights), lengths) + model.get_param("b")
+
+    def backprop(dY: Floats2d) -> List[Doc]:
+        dW = ops.alloc2f(*cast(Floats2d, model.get_param("W")).shape)
+        ops.scatter_add(dW, rows, ops.backprop_reduce_sum(dY, lengths) * ratios)
+        model.inc_grad("W", dW)
+        model.inc_grad("b", dY.sum(axis=0))
+        return []
+
+    return Y, backprop
+
+
+def find_layers(model: Model) -> List[ClassifyT]:
+    """Find the layers of a model that `build_ngram_linear_v1` has built."""
+    return [layer for layer in model.walk() if layer.name == "ngram_linear"]
+
+
+def fit_ratios(layers: Sequence[ClassifyT], batches: Iterable[Tuple[List[Doc], ndarray]]) -> None:
+    """Set the ratios of initialized layers to the logarithms of those of naive Bayes, for each
+    class against all others, with one occurrence of each n-gram added. They are 0 for n-grams that
+    don't occur.
+
+    layers (Sequence[Model[List[Doc], Floats2d]]): Layers that `build_ngram_linear_v1` has built.
+    batches (Iterable[Tuple[List[Doc], numpy.ndarray]]): Documents, and for each document and class
+        1 if it belongs to it, 0 if not, and nan if that is unknown. *Shape:* (documents, classes)
+    """
+    shapes = [(layer.attrs["rows"], layer.get_dim("nO")) for layer in layers]
+    inside, outside = ([numpy.zeros(shape) for shape in shapes] for _ in range(2))
+    for docs, truths in batches:
+        for i, layer in enumerate(layers):
+            rows, counts = find_ngrams(layer, docs)
+            repeated = numpy.repeat(truths, counts, axis=0)
+            numpy.add.at(inside[i], rows, repeated == 1)
+            numpy.add.at(outside[i], rows, repeated == 0)
+    for layer, *numbers in zip(layers, inside, outside, strict=True):
+        occurs = sum(numbers).any(axis=1, keepdims=True)
+        shares = [(n + 1) / ((n + 1) * occurs).sum(axis=0).clip(1) for n in numbers]
+        ratios = numpy.log(shares[0] / shares[1]) * occurs
+        layer.set_param("ratios", layer.ops.asarray2f(cast(Floats2d, ratios)))
+
+
+def resize_output(model: ClassifyT, nO: int) -> None:
+    """Set the number of classes. An initialized model keeps the scores of the old ones.
+
+    model (Model[List[Doc], Floats2d]): A model that `build_ngram_linear_v1` has built.
+    nO (int): The new number of classes, not less than the old one.
+    """
+    if model.has_param("W"):
+        rows, number = cast(Floats2d, model.get_param("W")).shape
+        for name, value in (("W", 0.0), ("ratios", 1.0)):
+            new = model.ops.alloc2f(rows, nO) + value
+            new[:, :number] = cast(Floats2d, model.get_param(name))
+            model.set_param(name, new)
+        b = model.ops.alloc1f(nO) + NEW_LABEL_SCORE
+        b[:number] = cast(Floats1d, model.get_param("b"))
+        model.set_param("b", b)
+    model.set_dim("nO", nO, force=True)
+
+
+def find_ngrams(model: ClassifyT, docs: List[Doc]) -> NgramsT:
+    """Find the distinct rows of the n-grams of each document."""
+    find = word_ngrams if model.attrs["unit"] == "word" else character_ngrams
+    return find(docs, model.attrs["sizes"], model.attrs["rows"])
+
+
+def word_ngrams(docs: List[Doc], sizes: List[int], rows: int) -> NgramsT:
+    """Find the distinct rows of the n-grams of words."""
+    parts = [part for doc in docs for part in (TEXT_START, doc.to_array([NORM]).ravel(), TEXT_END)]
+    words = numpy.concatenate(parts) if parts else numpy.zeros(0, dtype="uint64")
+    owners = numpy.repeat(numpy.arange(len(docs)), [len(doc) + 2 for doc in docs])
+    hashes, owners = _hash_ngrams(words, owners, sizes)
+    return _distinct_rows(hashes, owners, rows, len(docs))
+
+
+def character_ngrams(docs: List[Doc], sizes: List[int], rows: int) -> NgramsT:
+    """Find the distinct rows of the n-grams of characters within words."""
+    lengths = [len(doc) for doc in docs]
+    if not any(lengths):
+        return numpy.zeros(0, dtype="int64"), numpy.zeros(len(docs), dtype="int64")
+    types, type_of_token = find_word_types(docs, ["NORM"])
+    texts = [WORD_START + text[:MAX_CHARACTERS] + WORD_END for text in types.texts("NORM")]
+    codes, sizes_of_types = code_points(texts)
+    type_of_code = numpy.repeat(numpy.arange(len(types)), sizes_of_types)
+    hashes, owners = _hash_ngrams(codes, type_of_code, sizes)
+    order = owners.argsort(kind="stable")
+    numbers = numpy.bincount(owners, minlength=len(types))
+    starts = numbers.cumsum() - numbers
+    # Each distinct word of each document, with all its n-grams.
+    owner_of_token = numpy.repeat(numpy.arange(len(docs)), lengths)
+    pairs = numpy.unique(owner_of_token * len(types) + type_of_token)
+    type_of_pair, owner_of_pair = pairs % len(types), pairs // len(types)
+    repeats = numbers[type_of_pair]
+    first = repeats.cumsum() - repeats
+    positions = numpy.repeat(starts[type_of_pair] - first, repeats) + numpy.arange(repeats.sum())
+    return _distinct_rows(
+        hashes[order][positions], numpy.repeat(owner_of_pair, repeats), rows, len(docs)
+    )
+
+
+def _hash_ngrams(keys: ndarray, owners: ndarray, sizes: List[int]) -> Tuple[ndarray, ndarray]:
+    """Hash the n-grams of keys that lie end to end, and say whose each of them is."""
+    hashes, owners_of_hashes = [], []
+    ngrams = mix_bits(keys)
+    for size in range(1, max(sizes) + 1):
+        if size > 1:
+            ngrams = mix_bits(ngrams[:-1] + GOLDEN + keys[size - 1 :])
+        inside = owners[: len(ngrams)] == owners[size - 1 :]
+        if size in sizes:
+            hashes.append(ngrams[inside])
+            owners_of_hashes.append(owners[: len(ngrams)][inside])
+    return numpy.concatenate(hashes), numpy.concatenate(owners_of_hashes)
+
+
+def _distinct_rows(hashes: ndarray, owners: ndarray, rows: int, n_docs: int) -> NgramsT:
+    picked = (hashes % numpy.uint64(rows)).astype("int64")
+    distinct = numpy.unique(owners * rows + picked)
+    return distinct % rows, numpy.bincount(distinct // rows, minlength=n_docs)
