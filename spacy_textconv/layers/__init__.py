@@ -7,6 +7,7 @@ from .crf import LinearChains
 from .densenet import DenseStack
 from .dilated import DilatedStack
 from .embedding import WordDropout, WordEmbedding
+from .hidden import Hidden
 from .packing import PackedStack, Packing, Slice, slice_documents
 from .pooling import AttentionPooling, KMaxPooling, LogMeanExpPooling, MeanPooling, Pooling
 from .receptive_field import (
@@ -27,6 +28,7 @@ __all__ = [
     "DenseStack",
     "DilatedStack",
     "GapNorm",
+    "Hidden",
     "KMaxPooling",
     "LockedDropout",
     "LinearChains",
