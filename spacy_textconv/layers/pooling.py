@@ -58,7 +58,7 @@ class Pooling(nn.Module):
 
 class KMaxPooling(Pooling):
     """The `k` largest values of each column, in their order in the text, and zeros where a document
-    has fewer rows (Kalchbrenner et al. 2014, section 3.3). The ordinary maximum is `k = 1`.
+    has fewer rows (Kalchbrenner et al. 2014, section 3.2). The ordinary maximum is `k = 1`.
 
     A state holds the values, and -inf in the place of missing ones.
 
@@ -117,7 +117,8 @@ class MeanPooling(Pooling):
 
 class LogMeanExpPooling(Pooling):
     """The logarithm of the mean of the exponentials of each column, between mean and maximum
-    (Pinheiro and Collobert 2015, section 4.1). A state is the logarithm of the sum.
+    (Pinheiro and Collobert 2015, "From image-level to pixel-level labeling with convolutional
+    networks", on Log-Sum-Exp). A state is the logarithm of the sum.
 
     width (int): The number of columns.
     """
@@ -134,14 +135,14 @@ class LogMeanExpPooling(Pooling):
         return _segment_logsumexp(states, counts)
 
     def finish(self, states: Tensor, lengths: Tensor) -> Tensor:
-        empty = (lengths == 0)[:, None]
-        return states.masked_fill(empty, 0.0) - lengths.clamp(min=1).log()[:, None]
+        states = states.masked_fill((lengths == 0)[:, None], 0.0)
+        return states - lengths.clamp(min=1).to(states.dtype).log()[:, None]
 
 
 class AttentionPooling(Pooling):
     """A weighted mean of the rows. The weights are a softmax over the document of the products of a
     row's key with a learned query (Yang et al. 2016, section 2.2), of which each head has one (Lin
-    et al. 2017, section 3.1). A head pools columns of its own.
+    et al. 2017, section 2.1). A head pools columns of its own.
 
     A state is the logarithm of each head's sum of exponentials, and the weighted mean.
 

@@ -24,8 +24,8 @@ def build_pool_attend_v1(
 
     width (int): The width of the token vectors.
     pooling (str): "max", "mean", "logsumexp" (the logarithm of the mean of the exponentials:
-        Pinheiro and Collobert 2015, section 4.1) or "kmax" (the `k` largest values in their order
-        in the text: Kalchbrenner et al. 2014, section 3.3).
+        Pinheiro and Collobert 2015) or "kmax" (the `k` largest values in their order in the text:
+        Kalchbrenner et al. 2014, section 3.2).
     k (int): The number of values of "kmax", whose output is `k * width` wide.
     RETURNS (Model[List[Floats2d], Floats2d]): The layer.
     RAISES (ValueError): If a setting is out of its range.
@@ -40,7 +40,7 @@ def build_pool_attend_v1(
 def build_attention_attend_v1(*, width: int, heads: int = 4) -> Model[List[Floats2d], Floats2d]:
     """Build a layer that weighs the tokens of a document and adds them up (Yang et al. 2016,
     "Hierarchical attention networks for document classification", section 2.2; several heads: Lin
-    et al. 2017, "A structured self-attentive sentence embedding", section 3.1). Its weights can be
+    et al. 2017, "A structured self-attentive sentence embedding", section 2.1). Its weights can be
     looked at with `attention_weights`.
 
     width (int): The width of the token vectors, and of the output.

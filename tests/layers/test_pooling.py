@@ -121,7 +121,7 @@ def test_gradient_of_input_and_every_parameter(name):
 
 
 @pytest.mark.parametrize("name", EVERY)
-@settings(max_examples=20)
+@settings(max_examples=10)
 @given(lengths=lengths)
 def test_alone_equals_batched(name, lengths):
     module, x = build(name), rows(lengths)
@@ -140,7 +140,7 @@ def test_no_rows_give_zeros(name, lengths):
 
 
 @pytest.mark.parametrize("name", POOLINGS)
-@settings(max_examples=20)
+@settings(max_examples=10)
 @given(lengths=lengths, size=st.integers(1, 5))
 def test_pieces_give_the_whole(name, lengths, size):
     module, x = build(name), rows(lengths)
@@ -196,7 +196,7 @@ def test_attention_weights_add_up_to_one():
     assert_close(module(x, LENGTHS), y)
 
 
-@settings(max_examples=20)
+@settings(max_examples=10)
 @given(lengths=lengths, kernel_size=st.integers(1, 5), stride=st.integers(1, 4))
 def test_shrinking_is_an_unpadded_convolution(lengths, kernel_size, stride):
     torch.manual_seed(0)
