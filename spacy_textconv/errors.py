@@ -87,3 +87,27 @@ class Errors(metaclass=_WithCode):
         "`spacy-textconv.naive_bayes.v1` to the name of a text classifier with "
         "`spacy-textconv.NgramLinear.v1` in its model, or leave the callback out."
     )
+    E023 = (
+        "`ngrams` is {value!r}, but has to be null or a section with at least one block of "
+        "`spacy-textconv.NgramLinear.v1`: `[model.ngrams.words]`, for example."
+    )
+    E030 = (
+        "`width` is {width} and `heads` is {heads}, but each head pools an equal share of the "
+        "columns, so `heads` has to divide `width`."
+    )
+    E031 = (
+        "The pooling was built with `width` = {width}, but its input has {actual} columns. Set its "
+        "`width` to {actual}, or let the tok2vec produce {width} columns."
+    )
+    E032 = (
+        "`attend` is {value!r}, but has to be a section with at least one block of an architecture "
+        "such as `spacy-textconv.PoolAttend.v1`: `[model.attend.max]`, for example."
+    )
+    E033 = (
+        "`attend.{name}` has `width` = {width}, but the tok2vec produces {actual} columns. Set the "
+        "`width` of both to the same number."
+    )
+    E034 = (
+        "The layer '{name}' has no attention weights. Use one that was built by "
+        "`spacy-textconv.AttentionAttend.v1`."
+    )

@@ -7,27 +7,39 @@ from .crf import LinearChains
 from .densenet import DenseStack
 from .dilated import DilatedStack
 from .embedding import WordDropout, WordEmbedding
+from .hidden import Hidden
 from .packing import PackedStack, Packing, Slice, slice_documents
+from .pooling import AttentionPooling, KMaxPooling, LogMeanExpPooling, MeanPooling, Pooling
 from .receptive_field import (
     ConvolutionShape,
     ReceptiveField,
     receptive_fields,
     stack_receptive_field,
 )
+from .shrinking import ConvPooling, Pyramid, ShrinkingConvolution
 
 __all__ = [
+    "AttentionPooling",
     "BiluoTags",
     "CharacterEmbedding",
+    "ConvPooling",
     "Convolution",
     "ConvolutionShape",
     "DenseStack",
     "DilatedStack",
     "GapNorm",
+    "Hidden",
+    "KMaxPooling",
     "LockedDropout",
     "LinearChains",
+    "LogMeanExpPooling",
+    "MeanPooling",
     "PackedStack",
     "Packing",
+    "Pooling",
+    "Pyramid",
     "ReceptiveField",
+    "ShrinkingConvolution",
     "Slice",
     "WordCharacters",
     "WordDropout",

@@ -64,7 +64,7 @@ class WordTypes:
 def find_word_types(docs: List[Doc], names: List[str]) -> Tuple[WordTypes, numpy.ndarray]:
     """Find the distinct words of a batch.
 
-    docs (List[Doc]): The documents, with at least one token.
+    docs (List[Doc]): The documents, or spans of them, with at least one token.
     names (List[str]): The attributes in which two words have to agree to be of one type.
     RETURNS (Tuple[WordTypes, numpy.ndarray]): The types, and the type of each token, of shape
         (tokens,).

@@ -26,8 +26,9 @@ UNITS = ("word", "character")
 # What stands before the first word of a document and after the last one. As few as these two are,
 # no hash of a word will equal them.
 TEXT_START, TEXT_END = (numpy.array([mark], dtype="uint64") for mark in (1, 2))
-# The score of a label that was added after the training: its probability is 0 until it is learned.
-NEW_LABEL_SCORE = -50.0
+# The score that a new class starts with: its probability is about 0, and those of the others are
+# what they were, but a few hundred steps of training can raise it.
+NEW_CLASS_SCORE = -20.0
 # Which n-grams a document has: the rows of all documents, one after the other, and their numbers.
 NgramsT = Tuple[ndarray, ndarray]
 
@@ -123,29 +124,31 @@ def fit_ratios(layers: Sequence[ClassifyT], batches: Iterable[Tuple[List[Doc], n
             repeated = numpy.repeat(truths, counts, axis=0)
             numpy.add.at(inside[i], rows, repeated == 1)
             numpy.add.at(outside[i], rows, repeated == 0)
-    for layer, *numbers in zip(layers, inside, outside, strict=True):
-        occurs = sum(numbers).any(axis=1, keepdims=True)
+    for layer, numbers in zip(layers, zip(inside, outside, strict=True), strict=True):
+        occurs = numpy.add(*numbers).any(axis=1, keepdims=True)
         shares = [(n + 1) / ((n + 1) * occurs).sum(axis=0).clip(1) for n in numbers]
         ratios = numpy.log(shares[0] / shares[1]) * occurs
         layer.set_param("ratios", layer.ops.asarray2f(cast(Floats2d, ratios)))
 
 
-def resize_output(model: ClassifyT, nO: int) -> None:
-    """Set the number of classes. An initialized model keeps the scores of the old ones.
+def resize_output(model: ClassifyT, nO: int) -> ClassifyT:
+    """Make a layer for another number of classes. The old ones keep their scores.
 
-    model (Model[List[Doc], Floats2d]): A model that `build_ngram_linear_v1` has built.
+    model (Model[List[Doc], Floats2d]): A layer that `build_ngram_linear_v1` has built.
     nO (int): The new number of classes, not less than the old one.
+    RETURNS (Model[List[Doc], Floats2d]): A new layer, because the optimizer remembers gradients of
+        the old sizes for the old one.
     """
+    resized = build_ngram_linear_v1(**model.attrs, nO=nO)
     if model.has_param("W"):
-        rows, number = cast(Floats2d, model.get_param("W")).shape
-        for name, value in (("W", 0.0), ("ratios", 1.0)):
-            new = model.ops.alloc2f(rows, nO) + value
-            new[:, :number] = cast(Floats2d, model.get_param(name))
-            model.set_param(name, new)
-        b = model.ops.alloc1f(nO) + NEW_LABEL_SCORE
-        b[:number] = cast(Floats1d, model.get_param("b"))
-        model.set_param("b", b)
-    model.set_dim("nO", nO, force=True)
+        xp, added = model.ops.xp, nO - model.get_dim("nO")
+        for name, padding, value in (
+            ("W", ((0, 0), (0, added)), 0.0),
+            ("ratios", ((0, 0), (0, added)), 1.0),
+            ("b", (0, added), NEW_CLASS_SCORE),
+        ):
+            resized.set_param(name, xp.pad(model.get_param(name), padding, constant_values=value))
+    return resized
 
 
 def find_ngrams(model: ClassifyT, docs: List[Doc]) -> NgramsT:

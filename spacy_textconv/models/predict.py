@@ -1,15 +1,25 @@
 """The last step: vectors of tokens to scores."""
 
-from typing import List, Optional, Tuple, cast
+from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple, TypeVar, cast
 
 from spacy.tokens import Doc
-from thinc.api import Linear, Model, chain, with_array
+from thinc.api import Linear, Model, chain, with_array, zero_init
 from thinc.types import Floats1d, Floats2d
+from thinc.util import get_width, torch2xp, xp2torch
+from torch import Tensor
 
-from .types import EmbedT, EncoderBackpropT, EncoderT
+from ..errors import Errors
+from ..layers import Hidden
+from ..layers.checks import check_dropout
+from .documents import document_vectors
+from .ngrams import NEW_CLASS_SCORE
+from .ngrams import resize_output as resize_ngrams
+from .shim import TorchShim
+from .types import ClassifyT, EmbedT, EncoderBackpropT, EncoderT, RowsT
 
 # How far the scores of a new tag are below those of tag 0, which it starts as a copy of.
 NEW_TAG_MARGIN = 5.0
+OutT = TypeVar("OutT")
 
 
 def build_tag_crf_v1(
@@ -96,5 +106,180 @@ def transition_scores_forward(
     return Xs, _pass_on
 
 
-def _pass_on(dYs: List[Floats2d]) -> List[Floats2d]:
-    return dYs
+def build_text_cat_conv_v1(
+    *,
+    tok2vec: Model[List[Doc], List[Floats2d]],
+    # Not of models, because confection checks a section before it resolves the blocks in it.
+    attend: Dict[str, Any],
+    exclusive_classes: bool,
+    hidden_width: Optional[int] = None,
+    dropout: Optional[float] = None,
+    ngrams: Optional[Dict[str, Any]] = None,
+    nO: Optional[int] = None,
+) -> Model[List[Doc], Floats2d]:
+    """Build a text classifier: token vectors are pooled over the document in one or several ways,
+    and what comes out is mapped to the scores of the classes, through a hidden layer or directly.
+
+    Linear classifiers of n-grams can stand beside it. Each of them, like the network, turns its own
+    scores into probabilities and learns from its own errors, and the result is the mean of all.
+
+    With an inline tok2vec of an embedding layer and an encoder of this package, and poolings other
+    than `spacy-textconv.PyramidAttend.v1`, predictions go through a document in slices, and need
+    little memory for a document of any length.
+
+    tok2vec (Model[List[Doc], List[Floats2d]]): The token vectors: a listener or a tok2vec of its
+        own.
+    attend (Dict[str, Model[List[Floats2d], Floats2d]]): The poolings, under names of your choice.
+        Their outputs are joined in this order.
+    exclusive_classes (bool): Whether exactly one class is right, as in `textcat`: the probabilities
+        of all classes add up to 1 then. Otherwise each class has one of its own, as in
+        `textcat_multilabel`.
+    hidden_width (Optional[int]): The width of the hidden layer; null for none.
+    dropout (Optional[float]): The rate of dropout before and after the hidden layer; null follows
+        `[training] dropout`.
+    ngrams (Optional[Dict[str, Model[List[Doc], Floats2d]]]): The classifiers of n-grams, under
+        names of your choice; null for none.
+    nO (Optional[int]): The number of classes; null leaves it to the component, which knows the
+        labels.
+    RETURNS (Model[List[Doc], Floats2d]): The model.
+    RAISES (ValueError): If a setting is out of its range, or the widths don't fit each other.
+    """
+    check_dropout(dropout)
+    if not attend or not all(isinstance(layer, Model) for layer in attend.values()):
+        raise ValueError(Errors.E032.format(value=attend))
+    for name, layer in attend.items():
+        width, actual = layer.maybe_get_dim("nI"), tok2vec.maybe_get_dim("nO")
+        if None not in (width, actual) and width != actual:
+            raise ValueError(Errors.E033.format(name=name, width=width, actual=actual))
+    if ngrams is not None and (
+        not ngrams
+        or not all(getattr(layer, "name", "") == "ngram_linear" for layer in ngrams.values())
+    ):
+        raise ValueError(Errors.E023.format(value=ngrams))
+    vectors = document_vectors(tok2vec, list(attend.values()))
+    hidden = hidden_layer(vectors.get_dim("nO"), hidden_width, dropout)
+    output_layer = Linear(nO, hidden.get_dim("nO"), init_W=zero_init)
+    network: ClassifyT = chain(vectors, hidden, output_layer)
+    companions = ngrams or {}
+    model = mix_experts([network, *companions.values()], exclusive_classes, nO)
+    model.set_ref("tok2vec", tok2vec)
+    model.set_ref("output_layer", output_layer)
+    for section, layers in (("attend", attend), ("ngrams", companions)):
+        for name, layer in layers.items():
+            model.set_ref(f"{section}.{name}", layer)
+    model.attrs["multi_label"] = not exclusive_classes
+    model.attrs["resize_output"] = resize_classes
+    return model
+
+
+def resize_classes(model: ClassifyT, nO: int) -> ClassifyT:
+    """Set the number of classes. In an initialized model, all classes keep their scores, and new
+    ones begin with a very low score.
+
+    model (Model[List[Doc], Floats2d]): The model.
+    nO (int): The new number of classes, not less than the old one.
+    RETURNS (Model[List[Doc], Floats2d]): The same model.
+    """
+    # Not by their references, which a copied model doesn't have.
+    network, *companions = model.layers
+    old = network.layers[-1]
+    # A new layer, because the optimizer remembers gradients of the old size for the old one.
+    new: RowsT = Linear(nO, old.get_dim("nI"), init_W=zero_init)
+    if old.has_param("W"):
+        xp, added = model.ops.xp, nO - old.get_dim("nO")
+        W = xp.pad(old.get_param("W"), ((0, added), (0, 0)))
+        b = xp.pad(old.get_param("b"), (0, added), constant_values=NEW_CLASS_SCORE)
+        new.set_param("W", W)
+        new.set_param("b", b)
+    model.replace_node(old, new)
+    for companion in companions:
+        model.replace_node(companion, resize_ngrams(companion, nO))
+    for resized in (network, model):
+        resized.set_dim("nO", nO, force=True)
+    return model
+
+
+def mix_experts(experts: Sequence[ClassifyT], exclusive: bool, nO: Optional[int]) -> ClassifyT:
+    """Build the mean of the probabilities that several layers give to each class: a softmax over
+    the scores of exclusive classes, or a logistic function of each score.
+
+    spaCy's components hand over probabilities less truths, which for a single layer is the gradient
+    of the cross-entropy by its scores. Here they tell what the truths are, and each layer gets the
+    gradient of its own cross-entropy. Trained on their sum, the layers would stop learning as soon
+    as one of them had learned the training set by heart, as n-grams soon do.
+
+    experts (Sequence[Model[List[Doc], Floats2d]]): The layers, which produce scores.
+    exclusive (bool): Whether exactly one class is right.
+    nO (Optional[int]): The number of classes.
+    RETURNS (Model[List[Doc], Floats2d]): The mean of the probabilities.
+    """
+    return Model(
+        "mix_experts",
+        mix_experts_forward,
+        init=mix_experts_init,
+        layers=experts,
+        dims={"nO": nO},
+        attrs={"exclusive": exclusive},
+    )
+
+
+def mix_experts_init(
+    model: ClassifyT, X: Optional[List[Doc]] = None, Y: Optional[Floats2d] = None
+) -> None:
+    if Y is not None and model.has_dim("nO") is None:
+        model.set_dim("nO", get_width(Y))
+    for expert in model.layers:
+        if expert.has_dim("nO") is None:
+            expert.set_dim("nO", model.get_dim("nO"))
+        expert.initialize(X=X, Y=Y)
+
+
+def mix_experts_forward(
+    model: ClassifyT, docs: List[Doc], is_train: bool
+) -> Tuple[Floats2d, Callable[[Floats2d], List[Doc]]]:
+    activate = model.ops.softmax if model.attrs["exclusive"] else model.ops.sigmoid
+    scores, backprops = zip(*(expert(docs, is_train) for expert in model.layers), strict=True)
+    probabilities = [activate(Y) for Y in scores]
+    mean = sum(probabilities) / len(probabilities)
+
+    def backprop(d_mean: Floats2d) -> List[Doc]:
+        truths = mean - d_mean
+        # spaCy sets the gradient of what is unknown to 0.
+        known = d_mean != 0
+        for backprop_expert, Y in zip(backprops, probabilities, strict=True):
+            backprop_expert((Y - truths) * known)
+        return []
+
+    return mean, backprop
+
+
+def hidden_layer(nI: int, width: Optional[int], dropout: Optional[float]) -> RowsT:
+    """Build dropout with or without a hidden layer."""
+    module = Hidden(in_width=nI, width=width, dropout=dropout or 0.0)
+    return Model(
+        "hidden_layer",
+        hidden_layer_forward,
+        dims={"nI": nI, "nO": module.out_width},
+        # `[training] dropout` is written to this attribute.
+        attrs={"dropout_rate": 0.0},
+        shims=[TorchShim(module, own_dropout=dropout is not None)],
+    )
+
+
+def hidden_layer_forward(
+    model: RowsT, X: Floats2d, is_train: bool
+) -> Tuple[Floats2d, Callable[[Floats2d], Floats2d]]:
+    shim = cast(TorchShim, model.shims[0])
+    if not is_train:
+        return cast(Floats2d, torch2xp(shim.predict(xp2torch(X)))), _pass_on
+    Y, torch_backprop = shim.begin_update(xp2torch(X), dropout=model.attrs["dropout_rate"])
+
+    def backprop(dY: Floats2d) -> Floats2d:
+        dX = cast(Tensor, torch_backprop(xp2torch(model.ops.as_contig(dY))))
+        return cast(Floats2d, torch2xp(dX))
+
+    return cast(Floats2d, torch2xp(Y)), backprop
+
+
+def _pass_on(dY: OutT) -> OutT:
+    return dY

@@ -71,7 +71,8 @@ class TorchShim(Shim):
     @property
     def device(self) -> torch.device:
         """The device that the module is on."""
-        return next(self.module.parameters()).device
+        weights = next(self.module.parameters(), None)
+        return get_torch_default_device() if weights is None else weights.device
 
     def predict(self, x: Tensor, *args: Any) -> Tensor:  # type: ignore[override]
         """Apply the module, without dropout and without a backward pass."""

@@ -460,7 +460,7 @@ class ConvEntityRecognizer(TrainablePipe):
     def _best_tags(self, chains: LinearChains, offset: float) -> ndarray:
         """Find the best sequence of tags of each document, O being less likely by the offset."""
         emissions = chains.emissions - offset * self.tags.outside
-        return LinearChains(emissions, chains.transitions, chains.lengths).best_paths()
+        return LinearChains(emissions, chains.transitions, chains.lengths.tolist()).best_paths()
 
     def _f_score(self, tags: ndarray, gold: ndarray) -> float:
         """Compare entities. Those with a token of which nothing is known are left out."""

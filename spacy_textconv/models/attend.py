@@ -1,0 +1,190 @@
+"""The third step: vectors of the tokens of a document to one vector of the document."""
+
+from itertools import accumulate
+from typing import Callable, List, Literal, Sequence, Tuple, Union, cast
+
+import torch
+from thinc.api import Model
+from thinc.types import Floats2d
+from thinc.util import torch2xp, xp2torch
+from torch import Tensor
+
+from ..errors import Errors
+from ..layers import AttentionPooling, ConvPooling, KMaxPooling, Pooling, Pyramid
+from ..layers.checks import check_choice, check_positive
+from ..layers.pooling import POOLINGS, make_pooling
+from .shim import TorchShim
+from .types import AttendT
+
+
+def build_pool_attend_v1(
+    *, width: int, pooling: Literal["max", "mean", "logsumexp", "kmax"] = "max", k: int = 3
+) -> Model[List[Floats2d], Floats2d]:
+    """Build a layer that pools each column over a document.
+
+    width (int): The width of the token vectors.
+    pooling (str): "max", "mean", "logsumexp" (the logarithm of the mean of the exponentials:
+        Pinheiro and Collobert 2015) or "kmax" (the `k` largest values in their order in the text:
+        Kalchbrenner et al. 2014, section 3.2).
+    k (int): The number of values of "kmax", whose output is `k * width` wide.
+    RETURNS (Model[List[Floats2d], Floats2d]): The layer.
+    RAISES (ValueError): If a setting is out of its range.
+    """
+    check_choice("pooling", pooling, [*POOLINGS, "kmax"])
+    check_positive("k", k)
+    if pooling == "kmax":
+        return _attend("pool_attend", KMaxPooling(width=width, k=k), width)
+    return _attend("pool_attend", make_pooling(pooling, width=width), width)
+
+
+def build_attention_attend_v1(*, width: int, heads: int = 4) -> Model[List[Floats2d], Floats2d]:
+    """Build a layer that weighs the tokens of a document and adds them up (Yang et al. 2016,
+    "Hierarchical attention networks for document classification", section 2.2; several heads: Lin
+    et al. 2017, "A structured self-attentive sentence embedding", section 2.1). Its weights can be
+    looked at with `attention_weights`.
+
+    width (int): The width of the token vectors, and of the output.
+    heads (int): The number of sets of weights, each for an equal share of the columns. Has to
+        divide `width`.
+    RETURNS (Model[List[Floats2d], Floats2d]): The layer.
+    RAISES (ValueError): If a setting is out of its range.
+    """
+    return _attend("attention_attend", AttentionPooling(width=width, heads=heads), width)
+
+
+def build_conv_attend_v1(
+    *,
+    width: int,
+    kernel_size: int = 3,
+    stride: int = 1,
+    depth: int = 1,
+    pooling: Literal["max", "mean", "logsumexp"] = "max",
+    activation: Literal["gelu", "mish", "relu", "silu", "tanh"] = "relu",
+) -> Model[List[Floats2d], Floats2d]:
+    """Build a layer of convolutions without padding, and a pooling of what they leave. With its
+    default settings, and one such layer for each of several kernel sizes, this is the network of
+    Kim 2014, "Convolutional neural networks for sentence classification".
+
+    width (int): The width of the token vectors, and of the output.
+    kernel_size (int): The number of tokens that a convolution looks at.
+    stride (int): How many tokens a convolution goes on each time.
+    depth (int): The number of convolutions.
+    pooling (str): "max", "mean" or "logsumexp".
+    activation (str): The activation function after each convolution.
+    RETURNS (Model[List[Floats2d], Floats2d]): The layer.
+    RAISES (ValueError): If a setting is out of its range.
+    """
+    module = ConvPooling(
+        width=width,
+        kernel_size=kernel_size,
+        stride=stride,
+        depth=depth,
+        pooling=pooling,
+        activation=activation,
+    )
+    return _attend("conv_attend", module, width)
+
+
+def build_pyramid_attend_v1(
+    *,
+    width: int,
+    levels: int = 4,
+    kernel_size: int = 3,
+    pooling: Literal["max", "mean", "logsumexp"] = "max",
+    activation: Literal["gelu", "mish", "relu", "silu", "tanh"] = "gelu",
+) -> Model[List[Floats2d], Floats2d]:
+    """Build a layer that halves the length of a document in each of several levels of convolutions,
+    and pools what is left (DPCNN: Johnson and Zhang 2017, "Deep pyramid convolutional neural
+    networks for text categorization", section 2).
+
+    width (int): The width of the token vectors, and of the output.
+    levels (int): The number of levels, which have weights of their own.
+    kernel_size (int): The number of tokens that each convolution looks at. Has to be odd.
+    pooling (str): "max", "mean" or "logsumexp".
+    activation (str): The activation function.
+    RETURNS (Model[List[Floats2d], Floats2d]): The layer.
+    RAISES (ValueError): If a setting is out of its range.
+    """
+    module = Pyramid(
+        width=width,
+        levels=levels,
+        kernel_size=kernel_size,
+        pooling=pooling,
+        activation=activation,
+    )
+    return _attend("pyramid_attend", module, width)
+
+
+def attention_weights(model: AttendT, Xs: List[Floats2d]) -> List[Floats2d]:
+    """Compute how much each token counts for each head of an attention layer.
+
+    model (Model[List[Floats2d], Floats2d]): A layer of `spacy-textconv.AttentionAttend.v1`.
+    Xs (List[Floats2d]): The token vectors of each document.
+    RETURNS (List[Floats2d]): For each document one row for each token, one column for each head. In
+        a document, each column adds up to 1.
+    RAISES (ValueError): If the layer has no attention weights.
+    """
+    module = cast(TorchShim, model.shims[0]).module if model.shims else None
+    if not isinstance(module, AttentionPooling):
+        raise ValueError(Errors.E034.format(name=model.name))
+    with torch.inference_mode():
+        weights = module.weights(*join_rows(model, Xs))
+    return _split(cast(Floats2d, torch2xp(weights)), [len(X) for X in Xs])
+
+
+def join_rows(model: AttendT, Xs: Sequence[Floats2d]) -> Tuple[Tensor, Tensor]:
+    """Lay the rows of documents end to end.
+
+    model (Model[List[Floats2d], Floats2d]): The layer that they are for.
+    Xs (Sequence[Floats2d]): The rows of each document.
+    RETURNS (Tuple[Tensor, Tensor]): All rows, and how many each document has. *Shape:* (rows,
+        width), (documents,)
+    RAISES (ValueError): If the rows are not of the width that the layer was built for.
+    """
+    width = model.get_dim("nI")
+    parts = [model.ops.alloc2f(0, width)]
+    for X in Xs:
+        if len(X) and X.shape[1] != width:
+            raise ValueError(Errors.E031.format(width=width, actual=X.shape[1]))
+        # Some embedding layers give an empty document no columns either.
+        parts.append(cast(Floats2d, X.reshape((len(X), width))))
+    x = xp2torch(model.ops.xp.concatenate(parts).astype("float32", copy=False))
+    return x, torch.tensor([len(X) for X in Xs], dtype=torch.long, device=x.device)
+
+
+def _attend(name: str, module: Union[Pooling, Pyramid], width: int) -> AttendT:
+    return Model(
+        name,
+        forward,
+        dims={"nI": width, "nO": module.out_width},
+        shims=[TorchShim(module)],
+    )
+
+
+def forward(
+    model: AttendT, Xs: List[Floats2d], is_train: bool
+) -> Tuple[Floats2d, Callable[[Floats2d], List[Floats2d]]]:
+    shim = cast(TorchShim, model.shims[0])
+    lengths = [len(X) for X in Xs]
+    if not any(lengths):
+        empty = model.ops.alloc2f(0, model.get_dim("nI"))
+        return model.ops.alloc2f(len(Xs), model.get_dim("nO")), lambda dY: [empty for _ in Xs]
+    x, sizes = join_rows(model, Xs)
+    if not is_train:
+        return cast(Floats2d, torch2xp(shim.predict(x, sizes))), _no_backprop
+    Y, torch_backprop = shim.begin_update(x, sizes)
+
+    def backprop(dY: Floats2d) -> List[Floats2d]:
+        dX = torch_backprop(xp2torch(model.ops.as_contig(dY), device=x.device))
+        return _split(cast(Floats2d, torch2xp(cast(Tensor, dX))), lengths)
+
+    return cast(Floats2d, torch2xp(Y)), backprop
+
+
+def _split(rows: Floats2d, lengths: List[int]) -> List[Floats2d]:
+    stops = accumulate(lengths)
+    return [rows[stop - length : stop] for stop, length in zip(stops, lengths, strict=True)]
+
+
+def _no_backprop(dY: Floats2d) -> List[Floats2d]:
+    raise ValueError(Errors.E011)

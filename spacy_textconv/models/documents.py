@@ -1,0 +1,145 @@
+"""The first three steps in one: documents to one vector each, whole or in slices."""
+
+from itertools import accumulate
+from math import lcm
+from typing import Callable, List, Optional, Sequence, Tuple, cast
+
+import torch
+from spacy.tokens import Doc
+from thinc.api import Model
+from thinc.types import Floats2d
+from thinc.util import torch2xp
+
+from ..errors import Errors
+from ..layers import PackedStack, Pooling, Slice, WordEmbedding, slice_documents
+from .attend import join_rows
+from .shim import TorchShim
+from .types import AttendT, ClassifyT, EmbedT
+
+# Prediction works through documents in slices of about so many tokens, where it can.
+SLICE_ROWS = 8192
+
+
+def document_vectors(tok2vec: EmbedT, attends: Sequence[AttendT]) -> ClassifyT:
+    """Build a layer that pools the token vectors of a document in several ways, side by side.
+
+    Predictions embed, encode and pool slice by slice, so that a document of any length needs little
+    memory, if nothing prevents it: the tok2vec has to be inline and consist of an embedding layer
+    and an encoder of this package, and all of the poolings have to work in pieces.
+
+    tok2vec (Model[List[Doc], List[Floats2d]]): The token vectors.
+    attends (Sequence[Model[List[Floats2d], Floats2d]]): The poolings.
+    RETURNS (Model[List[Doc], Floats2d]): The layer.
+    """
+    return Model(
+        "document_vectors",
+        forward,
+        init=init,
+        layers=[tok2vec, *attends],
+        dims={"nO": sum(attend.get_dim("nO") for attend in attends)},
+    )
+
+
+def init(model: ClassifyT, X: Optional[List[Doc]] = None, Y: Optional[Floats2d] = None) -> None:
+    tok2vec, *attends = model.layers
+    tok2vec.initialize(X=X)
+    for attend in attends:
+        attend.initialize()
+
+
+def forward(
+    model: ClassifyT, docs: List[Doc], is_train: bool
+) -> Tuple[Floats2d, Callable[[Floats2d], List[Doc]]]:
+    if not is_train:
+        return _predict(model, docs), _no_backprop
+    tok2vec, *attends = model.layers
+    xp = model.ops.xp
+    Xs, bp_tok2vec = tok2vec.begin_update(docs)
+    Ys, bp_attends = zip(*(attend.begin_update(Xs) for attend in attends), strict=True)
+    stops = list(accumulate(Y.shape[1] for Y in Ys))[:-1]
+
+    def backprop(dY: Floats2d) -> List[Doc]:
+        dYs = xp.split(dY, stops, axis=1)
+        dXs = [bp_attend(part) for bp_attend, part in zip(bp_attends, dYs, strict=True)]
+        return bp_tok2vec([sum(parts) for parts in zip(*dXs, strict=True)])
+
+    return xp.hstack(Ys), backprop
+
+
+def _predict(model: ClassifyT, docs: List[Doc]) -> Floats2d:
+    tok2vec, *attends = model.layers
+    modules = [_module(attend) for attend in attends]
+    stack = _sliceable_stack(tok2vec)
+    poolings = [module for module in modules if isinstance(module, Pooling)]
+    if stack is not None and len(poolings) == len(attends) and any(map(len, docs)):
+        return _predict_slices(model, docs, stack, poolings)
+    Xs = tok2vec.predict(docs)
+    return model.ops.xp.hstack([attend.predict(Xs) for attend in attends])
+
+
+def _module(model: Model) -> Optional[torch.nn.Module]:
+    """Get the torch module of a layer that has one."""
+    shims = [shim for shim in model.shims if isinstance(shim, TorchShim)]
+    return shims[0].module if shims else None
+
+
+def _sliceable_stack(tok2vec: EmbedT) -> Optional[PackedStack]:
+    """Get the encoder's network if the tok2vec gives a token of a slice the vector that it has in
+    the document: it has to know how far the encoder sees, and to embed slices."""
+    modules = [_module(layer) for layer in tok2vec.layers]
+    if len(modules) == 2 and isinstance(modules[0], WordEmbedding):
+        return modules[1] if isinstance(modules[1], PackedStack) else None
+    return None
+
+
+def _predict_slices(
+    model: ClassifyT, docs: List[Doc], stack: PackedStack, poolings: List[Pooling]
+) -> Floats2d:
+    tok2vec, *attends = model.layers
+    lengths = [len(doc) for doc in docs]
+    stride = lcm(*(pooling.stride for pooling in poolings))
+    halo = stack.receptive_field // 2 + max(map(_rows_ahead, poolings))
+    step = max(SLICE_ROWS - 2 * halo, 2 * halo, 1)
+    # All slices but the last have this many rows, and begin where something begins to be pooled.
+    step = -(-step // stride) * stride
+    counts = [0] * len(docs)
+    states: List[List[torch.Tensor]] = [[] for _ in poolings]
+    for group in slice_documents(lengths, max_rows=step + 2 * halo, gap=stack.gap, halo=halo):
+        Xs = tok2vec.predict([_read(docs[part.document], part) for part in group])
+        for part in group:
+            counts[part.document] += 1
+        for attend, pooling, collected in zip(attends, poolings, states, strict=True):
+            rows = [_pooled_rows(X, part, pooling) for X, part in zip(Xs, group, strict=True)]
+            with torch.inference_mode():
+                collected.append(pooling.summarize(*join_rows(attend, rows)))
+    with torch.inference_mode():
+        device = states[0][0].device
+        slices, tokens = torch.tensor([counts, lengths], device=device)
+        vectors = [
+            pooling.finish(pooling.merge(torch.cat(collected), slices), tokens)
+            for pooling, collected in zip(poolings, states, strict=True)
+        ]
+        return cast(Floats2d, torch2xp(torch.cat(vectors, dim=1)))
+
+
+def _rows_ahead(pooling: Pooling) -> int:
+    """How many rows of the next slice a pooling looks at."""
+    return max(0, pooling.receptive_field - pooling.stride)
+
+
+def _read(doc: Doc, part: Slice) -> Doc:
+    # A span has all that our embedding layer asks of a document.
+    whole = len(part) == len(doc)
+    return doc if whole else cast(Doc, doc[part.context_start : part.context_stop])
+
+
+def _pooled_rows(X: Floats2d, part: Slice, pooling: Pooling) -> Floats2d:
+    """Cut the rows that a slice is pooled from out of those that it was encoded from."""
+    start = part.start - part.context_start
+    rows = X[start : part.stop - part.context_start + _rows_ahead(pooling)]
+    # What is shorter than a kernel is padded with zeros, but not the end of a longer document.
+    return rows[:0] if part.start and len(rows) < pooling.receptive_field else rows
+
+
+def _no_backprop(dY: Floats2d) -> List[Doc]:
+    raise ValueError(Errors.E011)

@@ -1,0 +1,231 @@
+import pytest
+import torch
+import torch.nn.functional as F
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch.testing import assert_close
+
+from spacy_textconv.layers import (
+    AttentionPooling,
+    ConvPooling,
+    KMaxPooling,
+    LogMeanExpPooling,
+    MeanPooling,
+    Pyramid,
+    ShrinkingConvolution,
+)
+
+WIDTH = 4
+POOLINGS = {
+    "max": lambda: KMaxPooling(width=WIDTH),
+    "kmax": lambda: KMaxPooling(width=WIDTH, k=3),
+    "mean": lambda: MeanPooling(width=WIDTH),
+    "logsumexp": lambda: LogMeanExpPooling(width=WIDTH),
+    "attention": lambda: AttentionPooling(width=WIDTH, heads=2),
+    "conv": lambda: ConvPooling(width=WIDTH),
+    "conv_strided": lambda: ConvPooling(
+        width=WIDTH, kernel_size=4, stride=2, depth=2, pooling="mean", activation="tanh"
+    ),
+    "conv_skipping": lambda: ConvPooling(width=WIDTH, kernel_size=2, stride=3),
+}
+PYRAMIDS = {
+    "pyramid": lambda: Pyramid(width=WIDTH, levels=2),
+    "pyramid_mean": lambda: Pyramid(width=WIDTH, levels=1, kernel_size=5, pooling="mean"),
+}
+EVERY = {**POOLINGS, **PYRAMIDS}
+LENGTHS = torch.tensor([0, 5, 1, 0, 9, 2, 0])
+lengths = st.lists(st.integers(0, 12), min_size=1, max_size=6)
+
+
+def build(name):
+    torch.manual_seed(0)
+    module = EVERY[name]().double().eval()
+    for param in module.parameters():
+        param.data += 0.1 * torch.randn_like(param)
+    return module
+
+
+def rows(lengths, seed=0):
+    """Rows with many ties, and gradients."""
+    generator = torch.Generator().manual_seed(seed)
+    shape = int(sum(lengths)), WIDTH
+    return torch.randint(-5, 6, shape, generator=generator).double().requires_grad_()
+
+
+def naive_shrink(convolution, x):
+    if len(x) == 0:
+        return x
+    x = F.pad(x, (0, 0, 0, max(0, convolution.kernel_size - len(x))))
+    linear = convolution.convolution
+    weight = linear.weight.view(WIDTH, convolution.kernel_size, WIDTH).transpose(1, 2)
+    y = F.conv1d(x.t()[None], weight, linear.bias, stride=convolution.stride)
+    return convolution.activation(y[0].t())
+
+
+def naive(module, x):
+    """Pool one document, in the plainest way."""
+    if len(x) == 0:
+        return x.new_zeros(module.out_width)
+    if isinstance(module, ConvPooling):
+        for convolution in module.convolutions:
+            x = naive_shrink(convolution, x)
+        return naive(module.pooling, x)
+    if isinstance(module, Pyramid):
+        for level in module.levels:
+            x = torch.stack([x[row : row + 3].amax(dim=0) for row in range(0, len(x), 2)])
+            y = x
+            for block in level.blocks:
+                kernel = block.convolution.weight.transpose(1, 2)
+                y = F.layer_norm(y, (WIDTH,), block.norm.weight, block.norm.bias)
+                y = F.conv1d(y.t()[None], kernel, block.convolution.bias, padding="same")
+                y = block.activation(y[0].t())
+            x = x + y
+        return naive(module.pooling, module.norm(x))
+    if isinstance(module, KMaxPooling):
+        top = x.argsort(dim=0, descending=True, stable=True)[: module.k].sort(dim=0).values
+        return F.pad(x.gather(0, top), (0, 0, 0, module.k - len(top))).flatten()
+    if isinstance(module, MeanPooling):
+        return x.mean(dim=0)
+    if isinstance(module, LogMeanExpPooling):
+        return x.exp().mean(dim=0).log()
+    weights = module.queries(module.keys(x).tanh()).softmax(dim=0)
+    heads = x.chunk(module.heads, dim=1)
+    return torch.cat([(weights[:, i, None] * head).sum(dim=0) for i, head in enumerate(heads)])
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_values_and_gradients_are_those_of_each_document_by_itself(name):
+    module, x = build(name), rows(LENGTHS)
+    y = module(x, LENGTHS)
+    documents = x.split(LENGTHS.tolist())
+    expected = torch.stack([naive(module, document) for document in documents])
+    assert_close(y, expected)
+    direction = torch.randn(y.shape, dtype=torch.double)
+    (got,) = torch.autograd.grad((y * direction).sum(), x)
+    (wanted,) = torch.autograd.grad((expected * direction).sum(), x)
+    assert_close(got, wanted)
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_gradient_of_input_and_every_parameter(name):
+    module = build(name)
+    x = torch.randn(int(LENGTHS.sum()), WIDTH, dtype=torch.double)
+    names, values = zip(*[("x", x), *module.named_parameters()], strict=True)
+
+    def apply(x, *values):
+        params = dict(zip(names[1:], values, strict=True))
+        return torch.func.functional_call(module, params, (x, LENGTHS))
+
+    inputs = [value.detach().clone().requires_grad_() for value in values]
+    assert torch.autograd.gradcheck(apply, inputs)
+
+
+@pytest.mark.parametrize("name", EVERY)
+@settings(max_examples=10)
+@given(lengths=lengths)
+def test_alone_equals_batched(name, lengths):
+    module, x = build(name), rows(lengths)
+    together = module(x, torch.tensor(lengths))
+    for document, y in zip(x.split(lengths), together, strict=True):
+        assert_close(module(document, torch.tensor([len(document)]))[0], y)
+
+
+@pytest.mark.parametrize("name", EVERY)
+@pytest.mark.parametrize("lengths", [[0], [0, 0]])
+def test_no_rows_give_zeros(name, lengths):
+    module, x = build(name), rows([])
+    y = module(x, torch.tensor(lengths))
+    assert_close(y, torch.zeros(len(lengths), module.out_width, dtype=torch.double))
+    y.sum().backward()
+
+
+@pytest.mark.parametrize("name", POOLINGS)
+@settings(max_examples=10)
+@given(lengths=lengths, size=st.integers(1, 5))
+def test_pieces_give_the_whole(name, lengths, size):
+    module, x = build(name), rows(lengths)
+    size = size * module.stride
+    pieces, sizes, counts = [], [], []
+    for document in x.split(lengths):
+        counts.append(-(-len(document) // size))
+        for start in range(0, len(document), size):
+            piece = document[start : start + size + module.receptive_field - module.stride]
+            if start and len(piece) < module.receptive_field:
+                piece = piece[:0]
+            pieces.append(piece)
+            sizes.append(len(piece))
+    states = module.summarize(torch.cat([x[:0], *pieces]), torch.tensor(sizes, dtype=torch.long))
+    merged = module.merge(states, torch.tensor(counts))
+    y = module.finish(merged, torch.tensor(lengths))
+    expected = module(x, torch.tensor(lengths))
+    assert_close(y, expected)
+    direction = torch.randn(y.shape, dtype=torch.double)
+    (got,) = torch.autograd.grad((y * direction).sum(), x)
+    (wanted,) = torch.autograd.grad((expected * direction).sum(), x)
+    assert not got.isnan().any()
+    assert_close(got, wanted)
+
+
+def test_of_equal_rows_one_gets_the_gradient():
+    x = torch.ones(3, WIDTH, requires_grad=True)
+    KMaxPooling(width=WIDTH, k=2)(x, torch.tensor([3])).sum().backward()
+    assert x.grad.tolist() == [[1.0] * WIDTH, [1.0] * WIDTH, [0.0] * WIDTH]
+
+
+def test_large_values_do_not_overflow():
+    x = torch.tensor([[1000.0] * WIDTH, [-1000.0] * WIDTH])
+    y = LogMeanExpPooling(width=WIDTH)(x, torch.tensor([2]))
+    assert_close(y, torch.full((1, WIDTH), 1000.0) - torch.tensor(2.0).log())
+
+
+def test_attention_weights_add_up_to_one():
+    module, x = build("attention"), rows(LENGTHS)
+    weights = module.weights(x, LENGTHS)
+    assert weights.shape == (len(x), 2)
+    for part in weights.split(LENGTHS.tolist()):
+        if len(part):
+            assert_close(part.sum(dim=0), torch.ones(2, dtype=torch.double))
+    y = torch.stack(
+        [
+            (weight[:, [0, 0, 1, 1]] * part).sum(dim=0)
+            for weight, part in zip(
+                weights.split(LENGTHS.tolist()), x.split(LENGTHS.tolist()), strict=True
+            )
+        ]
+    )
+    assert_close(module(x, LENGTHS), y)
+
+
+@settings(max_examples=10)
+@given(lengths=lengths, kernel_size=st.integers(1, 5), stride=st.integers(1, 4))
+def test_shrinking_is_an_unpadded_convolution(lengths, kernel_size, stride):
+    torch.manual_seed(0)
+    convolution = ShrinkingConvolution(
+        width=WIDTH, kernel_size=kernel_size, stride=stride, activation="tanh"
+    ).double()
+    x = rows(lengths)
+    y, left = convolution(x, torch.tensor(lengths))
+    expected = [naive_shrink(convolution, document) for document in x.split(lengths)]
+    assert left.tolist() == [len(document) for document in expected]
+    assert_close(y, torch.cat(expected))
+
+
+@pytest.mark.parametrize(
+    "build, message",
+    [
+        (lambda: AttentionPooling(width=4, heads=3), "E030.*`width` is 4 and `heads` is 3"),
+        (lambda: AttentionPooling(width=4, heads=0), "`heads` is 0"),
+        (lambda: KMaxPooling(width=4, k=0), "`k` is 0"),
+        (lambda: MeanPooling(width=0), "`width` is 0"),
+        (lambda: LogMeanExpPooling(width=0), "`width` is 0"),
+        (lambda: ConvPooling(width=4, stride=0), "`stride` is 0"),
+        (lambda: ConvPooling(width=4, depth=0), "`depth` is 0"),
+        (lambda: ConvPooling(width=4, pooling="sum"), "`pooling` is 'sum'.*'logsumexp'"),
+        (lambda: ConvPooling(width=4, activation="step"), "`activation` is 'step'"),
+        (lambda: Pyramid(width=4, levels=0), "`levels` is 0"),
+        (lambda: Pyramid(width=4, kernel_size=2), "`kernel_size` is 2, but has to be odd"),
+    ],
+)
+def test_bad_settings_are_named(build, message):
+    with pytest.raises(ValueError, match=f"(?s){message}"):
+        build()
