@@ -7,9 +7,9 @@ from typing import Any
 import numpy
 import srsly
 import typer
+from classify import Predictions, classify_corpus
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from predict import Predictions, predict_corpus
 from wasabi import msg
 
 N_BINS = 10
@@ -61,7 +61,7 @@ def draw_reliability(axes: Axes, result: dict[str, Any]) -> None:
 
 def main(pipeline: Path, corpus: Path, output_path: Path) -> None:
     """Write OUTPUT_PATH (JSON) and beside it a picture of the same name (SVG)."""
-    result = measure(predict_corpus(pipeline, corpus))
+    result = measure(classify_corpus(pipeline, corpus))
     output_path.parent.mkdir(parents=True, exist_ok=True)
     srsly.write_json(output_path, result)
     figure = Figure(figsize=(4.5, 4), layout="constrained")

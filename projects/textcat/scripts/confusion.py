@@ -5,9 +5,9 @@ from pathlib import Path
 import numpy
 import srsly
 import typer
+from classify import Predictions, classify_corpus
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from predict import Predictions, predict_corpus
 from wasabi import msg
 
 
@@ -37,7 +37,7 @@ def draw_counts(axes: Axes, labels: list[str], counts: numpy.ndarray, title: str
 
 def main(pipeline: Path, corpus: Path, output_path: Path) -> None:
     """Write OUTPUT_PATH (JSON) and beside it a picture of the same name (SVG)."""
-    predictions = predict_corpus(pipeline, corpus)
+    predictions = classify_corpus(pipeline, corpus)
     counts = count_pairs(predictions)
     accuracy = float(counts.trace() / counts.sum())
     result = {"labels": predictions.labels, "counts": counts.tolist(), "accuracy": accuracy}

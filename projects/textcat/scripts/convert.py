@@ -91,8 +91,9 @@ def read_tsv(assets: Path) -> Splits:
     """A header, then a text, a tab and a label on each line, in a file for each split."""
     splits: Splits = {}
     for split in SPLITS:
-        rows = [line.rpartition("\t") for line in read_lines((assets / f"{split}.tsv").read_bytes())]
-        splits[split] = [(text, label.strip()) for text, _, label in rows[1:]]
+        lines = read_lines((assets / f"{split}.tsv").read_bytes())
+        rows = [line.rpartition("\t") for line in lines[1:]]
+        splits[split] = [(text, label.strip()) for text, _, label in rows]
     return splits
 
 

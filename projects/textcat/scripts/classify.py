@@ -1,4 +1,4 @@
-"""What a pipeline predicts for the texts of a corpus."""
+"""What a pipeline makes of the texts of a corpus."""
 
 from pathlib import Path
 from typing import NamedTuple
@@ -14,7 +14,7 @@ class Predictions(NamedTuple):
     probabilities: numpy.ndarray  # (n_docs, n_labels)
 
 
-def predict_corpus(pipeline: Path, corpus: Path) -> Predictions:
+def classify_corpus(pipeline: Path, corpus: Path) -> Predictions:
     """Every doc of the corpus has all labels in `doc.cats`, as `convert.py` writes them."""
     nlp = spacy.load(pipeline)
     examples = list(Corpus(corpus)(nlp))
