@@ -32,7 +32,7 @@ def scripts():
     """The scripts, which import each other."""
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(SCRIPTS)
-        names = ["measure", "memory", "report", "texts"]
+        names = ["measure", "memory", "report", "pipelines"]
         yield SimpleNamespace(**{name: import_module(name) for name in names})
 
 
@@ -236,7 +236,7 @@ def test_text_classifiers_take_turns(scripts, tmp_path, capsys):
     for i, doc in enumerate(docs):
         doc.cats = {"even": float(i % 2 == 0), "odd": float(i % 2 == 1)}
     DocBin(docs=docs).to_disk(tmp_path / "corpus.spacy")
-    scripts.texts.main(
+    scripts.pipelines.main(
         tmp_path / "metrics" / "texts.json",
         corpus=[f"{name}={tmp_path / 'corpus.spacy'}" for name in ("short", "long")],
         ours=f"textconv={ROOT / 'configs' / 'textcat.cfg'}",
@@ -248,8 +248,8 @@ def test_text_classifiers_take_turns(scripts, tmp_path, capsys):
     text = (tmp_path / "metrics" / "texts.md").read_text(encoding="utf8")
     assert text.strip() in capsys.readouterr().out
     for name in ("short", "long"):
-        assert set(result[name]) == set(scripts.texts.TEXTS)
-        for part, title in scripts.texts.TEXTS.items():
+        assert set(result[name]) == set(scripts.pipelines.PARTS)
+        for part, title in scripts.pipelines.PARTS.items():
             assert list(result[name][part]) == ["spacy_cnn", "textconv"]
             for key, cell in result[name][part].items():
                 assert f"| {title} | {key} | {cell['rate']:,.0f} | {cell['ratio']:.2f} |" in text
