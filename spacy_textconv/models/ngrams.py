@@ -29,6 +29,8 @@ TEXT_START, TEXT_END = (numpy.array([mark], dtype="uint64") for mark in (1, 2))
 # The score that a new class starts with: its probability is about 0, and those of the others are
 # what they were, but a few hundred steps of training can raise it.
 NEW_CLASS_SCORE = -20.0
+# The n-grams of so many words are found at a time, so that a long document needs little memory.
+WORDS_PER_SLICE = 16384
 # Which n-grams a document has: the rows of all documents, one after the other, and their numbers.
 NgramsT = Tuple[ndarray, ndarray]
 
@@ -168,7 +170,7 @@ def word_ngrams(docs: List[Doc], sizes: List[int], rows: int) -> NgramsT:
     words = numpy.concatenate(parts) if parts else numpy.zeros(0, dtype="uint64")
     owners = numpy.repeat(numpy.arange(len(docs)), [len(doc) + 2 for doc in docs])
     hashes, owners = _hash_ngrams(words, owners, sizes)
-    return _distinct_rows(hashes, owners, rows, len(docs))
+    return _split(_distinct(hashes, owners, rows), rows, len(docs))
 
 
 def character_ngrams(docs: List[Doc], sizes: List[int], rows: int) -> NgramsT:
@@ -177,23 +179,29 @@ def character_ngrams(docs: List[Doc], sizes: List[int], rows: int) -> NgramsT:
     if not any(lengths):
         return numpy.zeros(0, dtype="int64"), numpy.zeros(len(docs), dtype="int64")
     types, type_of_token = find_word_types(docs, ["NORM"])
-    texts = [WORD_START + text[:MAX_CHARACTERS] + WORD_END for text in types.texts("NORM")]
-    codes, sizes_of_types = code_points(texts)
-    type_of_code = numpy.repeat(numpy.arange(len(types)), sizes_of_types)
-    hashes, owners = _hash_ngrams(codes, type_of_code, sizes)
-    order = owners.argsort(kind="stable")
-    numbers = numpy.bincount(owners, minlength=len(types))
-    starts = numbers.cumsum() - numbers
-    # Each distinct word of each document, with all its n-grams.
+    # Each distinct word of each document.
     owner_of_token = numpy.repeat(numpy.arange(len(docs)), lengths)
     pairs = numpy.unique(owner_of_token * len(types) + type_of_token)
-    type_of_pair, owner_of_pair = pairs % len(types), pairs // len(types)
-    repeats = numbers[type_of_pair]
-    first = repeats.cumsum() - repeats
-    positions = numpy.repeat(starts[type_of_pair] - first, repeats) + numpy.arange(repeats.sum())
-    return _distinct_rows(
-        hashes[order][positions], numpy.repeat(owner_of_pair, repeats), rows, len(docs)
-    )
+    found = []
+    for start in range(0, len(pairs), WORDS_PER_SLICE):
+        owners, type_of_word = numpy.divmod(pairs[start : start + WORDS_PER_SLICE], len(types))
+        chosen, positions = numpy.unique(type_of_word, return_inverse=True)
+        hashes, counts = _hash_words(types.take(chosen).texts("NORM"), sizes)
+        repeats = counts[positions]
+        # The first n-gram of each word, less the number of n-grams of the words before it.
+        offsets = (counts.cumsum() - counts)[positions] - (repeats.cumsum() - repeats)
+        ngrams = numpy.repeat(offsets, repeats) + numpy.arange(repeats.sum())
+        found.append(_distinct(hashes[ngrams], numpy.repeat(owners, repeats), rows))
+    return _split(numpy.unique(numpy.concatenate(found)), rows, len(docs))
+
+
+def _hash_words(texts: List[str], sizes: List[int]) -> Tuple[ndarray, ndarray]:
+    """Hash the n-grams of characters of words, one word after the other, and count them."""
+    marked = [WORD_START + text[:MAX_CHARACTERS] + WORD_END for text in texts]
+    codes, lengths = code_points(marked)
+    hashes, owners = _hash_ngrams(codes, numpy.repeat(numpy.arange(len(texts)), lengths), sizes)
+    order = owners.argsort(kind="stable")
+    return hashes[order], numpy.bincount(owners, minlength=len(texts))
 
 
 def _hash_ngrams(keys: ndarray, owners: ndarray, sizes: List[int]) -> Tuple[ndarray, ndarray]:
@@ -210,7 +218,10 @@ def _hash_ngrams(keys: ndarray, owners: ndarray, sizes: List[int]) -> Tuple[ndar
     return numpy.concatenate(hashes), numpy.concatenate(owners_of_hashes)
 
 
-def _distinct_rows(hashes: ndarray, owners: ndarray, rows: int, n_docs: int) -> NgramsT:
-    picked = (hashes % numpy.uint64(rows)).astype("int64")
-    distinct = numpy.unique(owners * rows + picked)
-    return distinct % rows, numpy.bincount(distinct // rows, minlength=n_docs)
+def _distinct(hashes: ndarray, owners: ndarray, rows: int) -> ndarray:
+    """Find the distinct pairs of a document and a row, as one number each, in order."""
+    return numpy.unique(owners * rows + (hashes % numpy.uint64(rows)).astype("int64"))
+
+
+def _split(pairs: ndarray, rows: int, n_docs: int) -> NgramsT:
+    return pairs % rows, numpy.bincount(pairs // rows, minlength=n_docs)

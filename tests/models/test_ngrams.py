@@ -9,6 +9,7 @@ from spacy.tokens import Doc
 from spacy.training import Example
 from thinc.api import Adam
 
+from spacy_textconv.models import ngrams as ngrams_module
 from spacy_textconv.models.ngrams import build_ngram_linear_v1, find_ngrams, fit_ratios
 
 from ..util import CONVOLUTIONS, WIDTH, tok2vec
@@ -59,6 +60,14 @@ def test_a_document_alone_has_the_rows_that_it_has_in_a_batch(unit, sizes):
     assert model.predict([]).shape == (0, 2)
     Y, backprop = model.begin_update([doc(), doc()])
     assert Y.shape == (2, 2) and backprop(Y) == []
+
+
+def test_slices_find_the_same_ngrams(monkeypatch):
+    model = layer("character", [1, 2, 3])
+    docs = [doc(), doc("a", "bird", "or", "two"), doc("two", "birds"), doc("bird", "bird")]
+    whole = found(model, *docs)
+    monkeypatch.setattr(ngrams_module, "WORDS_PER_SLICE", 2)
+    assert found(model, *docs) == whole
 
 
 def test_words_are_compared_by_their_norm_and_marked_at_the_ends():
