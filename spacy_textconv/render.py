@@ -25,11 +25,14 @@ RGB = Tuple[int, int, int]
 # From ColorBrewer's RdBu and PuOr, which don't need full colour vision.
 AGAINST, FOR, ATTENDED = (33, 102, 172), (178, 24, 43), (84, 39, 136)
 DARK, LIGHT, GREY = "#1a1a1a", "#ffffff", "#8c8c8c"
-# Below this share of the largest weight, the colour could hardly be told from white.
-MIN_STRENGTH = 0.02
 # So many classes are listed, the most probable ones.
 MAX_CLASSES = 5
 TITLES = {GRADIENT: "Gradient × input", ATTENTION: "Attention", NGRAMS: "N-grams"}
+# Letters stay joined.
+SHAPES = {
+    "token": "padding: 0.2em 0.15em; border-radius: 0.2em",
+    "character": "padding: 0.2em 0",
+}
 # What no HTML page may have.
 CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 ZERO_WIDTH_JOINER = "\u200d"
@@ -62,11 +65,11 @@ def _render_figure(explanation: Explanation) -> str:
             weight="bold" if chosen else "normal",
             color=_css(FOR) if chosen else GREY,
         )
-    maps = "".join(_render_map(explanation, heat_map) for heat_map in explanation.maps)
+    maps = [_render_map(explanation, heat_map) for heat_map in explanation.maps if explanation.doc]
     return TPL_FIGURE.format(
         label=_escape(explanation.label),
         bars=bars + (TPL_MORE.format(number=left_out) if left_out else ""),
-        maps=maps if len(explanation.doc) else TPL_EMPTY,
+        maps="".join(maps) or TPL_EMPTY,
     )
 
 
@@ -75,27 +78,23 @@ def _render_map(explanation: Explanation, heat_map: HeatMap) -> str:
     largest = float(abs(heat_map.weights).max()) or 1.0
     content = ""
     for text, space, weight in _units(explanation.doc, heat_map):
-        strength = weight / largest
-        text = _escape(text)
-        if abs(strength) >= MIN_STRENGTH:
-            color = _color(strength, signed)
-            text = TPL_MARK.format(
-                text=text,
-                value=f"{weight:+.3g}" if signed else f"{weight:.3g}",
-                bg=_css(color),
-                color=LIGHT if _is_dark(color) else DARK,
-                # Letters stay joined.
-                padding="0.2em 0" if heat_map.unit == "character" else "0.2em 0.15em",
-            )
-        content += text + _escape(space)
+        color = _color(weight / largest, signed)
+        mark = TPL_MARK.format(
+            text=_escape(text),
+            value=_number(weight, signed),
+            bg=_css(color),
+            color=LIGHT if _is_dark(color) else DARK,
+            shape=SHAPES[heat_map.unit],
+        )
+        content += mark + space
     title = TITLES[heat_map.method] + (f" · {heat_map.layer}" if heat_map.layer else "")
     steps = range(-4 if signed else 0, 5)
     settings = get_doc_settings(explanation.doc)
     return TPL_MAP.format(
         title=_escape(title),
         scale=TPL_SCALE.format(
-            low=f"against {-largest:+.3g}" if signed else "0",
-            high=f"{largest:+.3g} for" if signed else f"{largest:.3g}",
+            low=f"against {_number(-largest, signed)}" if signed else "0",
+            high=_number(largest, signed) + (" for" if signed else ""),
             colors=", ".join(_css(_color(step / 4, signed)) for step in steps),
         ),
         lang=_escape(settings["lang"]),
@@ -131,6 +130,10 @@ def _color(strength: float, signed: bool) -> RGB:
     share = min(abs(strength), 1.0)
     red, green, blue = (round(255 - share * (255 - part)) for part in full)
     return red, green, blue
+
+
+def _number(weight: float, signed: bool) -> str:
+    return f"{weight:{'+' if signed else ''}.3g}".replace("-", "\u2212")
 
 
 def _is_dark(color: RGB) -> bool:

@@ -15,14 +15,14 @@ TPL_PAGE = """
 
 TPL_FIGURE = """
 <figure class="textconv" style="margin: 0 0 4rem">
-<figcaption style="font-size: 1.5em; font-weight: bold; margin-bottom: 0.5rem">Why {label}?</figcaption>
+<figcaption style="font-size: 1.5em; font-weight: bold; margin-bottom: 0.5rem">Why <bdi>{label}</bdi>?</figcaption>
 <table style="border-collapse: collapse; margin-bottom: 1.5rem; line-height: 1.6">
 {bars}</table>
 {maps}</figure>
 """  # noqa: E501
 
 TPL_BAR = """\
-<tr style="font-weight: {weight}"><th scope="row" style="font-weight: inherit; text-align: start; padding-right: 1em; max-width: 20em; overflow-wrap: anywhere">{label}</th><td style="text-align: end; padding-right: 0.75em; font-variant-numeric: tabular-nums">{percent} %</td><td style="width: 16em"><div style="width: {percent}%; height: 0.7em; border-radius: 0.2em; background: {color}"></div></td></tr>
+<tr style="font-weight: {weight}"><th scope="row" style="font-weight: inherit; text-align: start; padding-right: 1em; max-width: 20em; overflow-wrap: anywhere"><bdi>{label}</bdi></th><td style="text-align: end; padding-right: 0.75em; font-variant-numeric: tabular-nums">{percent} %</td><td style="width: 16em"><div style="width: {percent}%; height: 0.7em; border-radius: 0.2em; background: {color}"></div></td></tr>
 """  # noqa: E501
 
 TPL_MORE = """\
@@ -40,7 +40,7 @@ TPL_SCALE = """\
 <span>{low} <span style="display: inline-block; width: 8em; height: 0.8em; vertical-align: middle; border: 1px solid #dddddd; background: linear-gradient(to right, {colors})"></span> {high}</span>"""  # noqa: E501
 
 TPL_MARK = """\
-<mark title="{value}" style="background: {bg}; color: {color}; padding: {padding}; border-radius: 0.2em">{text}</mark>"""  # noqa: E501
+<mark title="{value}" style="background: {bg}; color: {color}; {shape}">{text}</mark>"""  # noqa: E501
 
 TPL_EMPTY = """\
 <p>The document is empty.</p>
