@@ -92,12 +92,17 @@ def forward(
     lengths = ops.asarray1i(cast(Ints1d, counts))
     ratios = cast(Floats2d, model.get_param("ratios"))[rows] * scale
     weights = cast(Floats2d, model.get_param("W"))[rows]
-    Y = ops.reduce_sum(cast(Floats2d, ratios * weights), lengths) + model.get_param("b")
+    Y = ops.alloc2f(len(docs), model.get_dim("nO"))
+    # Thinc can't sum up nothing.
+    if len(found):
+        Y += ops.reduce_sum(cast(Floats2d, ratios * weights), lengths)
+    Y += cast(Floats1d, model.get_param("b"))
 
     def backprop(dY: Floats2d) -> List[Doc]:
-        dW = ops.alloc2f(*cast(Floats2d, model.get_param("W")).shape)
-        ops.scatter_add(dW, rows, ops.backprop_reduce_sum(dY, lengths) * ratios)
-        model.inc_grad("W", dW)
+        if len(found):
+            dW = ops.alloc2f(*cast(Floats2d, model.get_param("W")).shape)
+            ops.scatter_add(dW, rows, ops.backprop_reduce_sum(dY, lengths) * ratios)
+            model.inc_grad("W", dW)
         model.inc_grad("b", dY.sum(axis=0))
         return []
 

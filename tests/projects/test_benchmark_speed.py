@@ -32,7 +32,7 @@ def scripts():
     """The scripts, which import each other."""
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(SCRIPTS)
-        names = ["measure", "memory", "report"]
+        names = ["measure", "memory", "report", "texts"]
         yield SimpleNamespace(**{name: import_module(name) for name in names})
 
 
@@ -199,9 +199,11 @@ def test_the_report_does_without_accuracies(scripts, metrics, tmp_path):
 def test_the_project_uses_files_that_exist():
     benchmark = load_project_config(ROOT / "projects" / "benchmark_speed")
     made = {path for command in benchmark["commands"] for path in command["outputs"]}
-    for name in ("tagging", "ner"):
+    for name in ("tagging", "ner", "textcat"):
         for command in load_project_config(ROOT / "projects" / name)["commands"]:
             made |= {f"../{name}/{path}" for path in command.get("outputs", [])}
+    # With another data set than the project's first.
+    made |= {path.replace("sst2", "polarity") for path in made}
     for command in benchmark["commands"]:
         for path in command["deps"]:
             assert path in made or (SCRIPTS.parent / path).is_file(), path
@@ -226,3 +228,28 @@ def test_the_recognizers_that_are_compared_are_those_of_the_ner_project():
     compared = dict(re.findall(r"(\w+)=(\S+\.cfg)", benchmark["vars"]["ner_contestants"]))
     peer = ner["vars"]["peer"]
     assert compared == {"textconv_ner": ner["vars"]["config"], peer: f"../ner/configs/{peer}.cfg"}
+
+
+def test_text_classifiers_take_turns(scripts, tmp_path, capsys):
+    nlp = spacy.blank("en")
+    docs = [example.reference for example in examples(nlp)]
+    for i, doc in enumerate(docs):
+        doc.cats = {"even": float(i % 2 == 0), "odd": float(i % 2 == 1)}
+    DocBin(docs=docs).to_disk(tmp_path / "corpus.spacy")
+    scripts.texts.main(
+        tmp_path / "metrics" / "texts.json",
+        corpus=[f"{name}={tmp_path / 'corpus.spacy'}" for name in ("short", "long")],
+        ours=f"textconv={ROOT / 'configs' / 'textcat.cfg'}",
+        peer=[f"spacy_cnn={ROOT / 'projects' / 'textcat' / 'configs' / 'spacy_cnn.cfg'}"],
+        threads=[1],
+        quick=True,
+    )
+    (result,) = srsly.read_json(tmp_path / "metrics" / "texts.json")
+    text = (tmp_path / "metrics" / "texts.md").read_text(encoding="utf8")
+    assert text.strip() in capsys.readouterr().out
+    for name in ("short", "long"):
+        assert set(result[name]) == set(scripts.texts.TEXTS)
+        for part, title in scripts.texts.TEXTS.items():
+            assert list(result[name][part]) == ["spacy_cnn", "textconv"]
+            for key, cell in result[name][part].items():
+                assert f"| {title} | {key} | {cell['rate']:,.0f} | {cell['ratio']:.2f} |" in text

@@ -386,22 +386,23 @@ def measure_parts(
     return parts
 
 
-def measure_entities(
-    contestants: Dict[str, Contestant], peer: str, sizes: Sizes, passes: int
+def measure_pipelines(
+    contestants: Dict[str, Contestant], peer: str, predictions: List[str], sizes: Sizes, passes: int
 ) -> Dict[str, Dict[str, Dict[str, Any]]]:
-    """Time whole pipelines that recognize named entities.
+    """Time whole pipelines, such as those that recognize named entities.
 
     contestants (Dict[str, Contestant]): Who takes part.
     peer (str): The contestant that the others are compared to.
+    predictions (List[str]): Which parts of prediction to time, beside training.
     sizes (Sizes): How much is measured.
     passes (int): How often prediction goes over the corpus.
     RETURNS (Dict[str, Dict[str, Dict[str, Any]]]): The results by part and contestant.
     """
-    msg.info("Named entities: training")
+    msg.info("Whole pipelines: training")
     # First, because without any training entities would be predicted at random.
     parts = {"train": measure_training(contestants, peer, sizes)}
-    for part in ENTITIES:
-        msg.info(f"Named entities: {part}")
+    for part in predictions:
+        msg.info(f"Whole pipelines: {part}")
         parts[part] = measure_prediction(contestants, peer, part, sizes, passes)
     return parts
 
@@ -576,7 +577,7 @@ def main(
         "parts": measure_parts(contestants, first_peer, sizes, passes),
         "recognizers": {name: path.name for name, path in ner_paths.items()},
         "ner_peer": ner_peer_name,
-        "entities": measure_entities(recognizers, ner_peer_name, sizes, passes),
+        "entities": measure_pipelines(recognizers, ner_peer_name, ENTITIES, sizes, passes),
         "memory": {},
     }
     result["ceilings"] = {

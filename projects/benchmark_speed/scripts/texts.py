@@ -1,0 +1,51 @@
+"""Words per second of whole text classifiers, on short and on long documents, taking turns."""
+
+from pathlib import Path
+from typing import Annotated, Any, Dict, List
+
+import srsly
+import typer
+from measure import FULL, QUICK, build, machine_facts, measure_pipelines, named_paths
+from memory import use_device
+from report import parts_table, run_label
+from wasabi import msg
+
+TEXTS = {"pipe_docs": "Classification, from tokens", "train": "Training"}
+
+
+def main(
+    output: Path,
+    corpus: Annotated[List[str], typer.Option(help="NAME=PATH of a .spacy file with categories")],
+    ours: Annotated[str, typer.Option(help="NAME=CONFIG of a text classifier of ours")],
+    peer: Annotated[List[str], typer.Option(help="NAME=CONFIG of another, the first for ratios")],
+    threads: List[int] = [1, 2],  # noqa: B006
+    quick: Annotated[bool, typer.Option(help="Try everything at toy size")] = False,
+) -> None:
+    """Measure text classifiers on every CORPUS with each number of THREADS. Write all numbers to
+    OUTPUT (JSON), and tables beside it."""
+    sizes = QUICK if quick else FULL
+    paths = named_paths([*peer, ours])
+    peer_name = next(iter(paths))
+    results: List[Dict[str, Any]] = []
+    for number in threads:
+        use_device(number, -1)
+        machine = machine_facts(number, -1)
+        result: Dict[str, Any] = {"machine": machine, "peer": peer_name}
+        for name, path in named_paths(corpus).items():
+            msg.info(f"{run_label(machine)}, {name}")
+            classifiers = {key: build(config, path, "en") for key, config in paths.items()}
+            result[name] = measure_pipelines(classifiers, peer_name, ["pipe_docs"], sizes, 1)
+        results.append(result)
+    output.parent.mkdir(parents=True, exist_ok=True)
+    srsly.write_json(output, results)
+    runs = {run_label(result["machine"]): result for result in results}
+    sections = ["# Speed of text classifiers", f"Words per second, and the ratio to {peer_name}."]
+    for name in named_paths(corpus):
+        sections += [f"## {name}", parts_table(runs, name, TEXTS)]
+    text = "\n\n".join(sections) + "\n"
+    output.with_suffix(".md").write_text(text, encoding="utf8")
+    print(text)
+
+
+if __name__ == "__main__":
+    typer.run(main)

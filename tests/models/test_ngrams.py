@@ -1,0 +1,178 @@
+import numpy
+import pytest
+import spacy
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.testing import assert_allclose, assert_array_equal
+from spacy import registry
+from spacy.tokens import Doc
+from spacy.training import Example
+from thinc.api import Adam
+
+from spacy_textconv.models.ngrams import build_ngram_linear_v1, find_ngrams, fit_ratios
+
+from ..util import CONVOLUTIONS, WIDTH, tok2vec
+
+VOCAB = spacy.blank("en").vocab
+UNITS = [("word", [1, 2]), ("character", [2, 3])]
+words = st.lists(st.text("abאב", min_size=1, max_size=4), max_size=6)
+
+
+def doc(*words):
+    return Doc(VOCAB, words=words)
+
+
+def layer(unit="word", sizes=(1, 2), rows=2**20, nO=2, **settings):
+    model = build_ngram_linear_v1(unit=unit, sizes=list(sizes), rows=rows, nO=nO, **settings)
+    return model.initialize()
+
+
+def found(model, *docs):
+    rows, counts = find_ngrams(model, list(docs))
+    return [set(part.tolist()) for part in numpy.split(rows, counts.cumsum()[:-1])]
+
+
+def ngrams(unit, sizes, words):
+    """A naive reference: the n-grams themselves."""
+    texts = [["<", *words, ">"]] if unit == "word" else [["<", *word, ">"] for word in words]
+    return {
+        tuple(text[i : i + size])
+        for text in texts
+        for size in sizes
+        for i in range(len(text) - size + 1)
+    }
+
+
+@pytest.mark.parametrize("unit, sizes", UNITS)
+@given(words, words)
+def test_documents_share_the_rows_of_the_ngrams_that_they_share(unit, sizes, first, second):
+    a, b = found(layer(unit, sizes), doc(*first), doc(*second))
+    one, other = (ngrams(unit, sizes, words) for words in (first, second))
+    assert (len(a), len(b), len(a & b)) == (len(one), len(other), len(one & other))
+
+
+@pytest.mark.parametrize("unit, sizes", UNITS)
+def test_a_document_alone_has_the_rows_that_it_has_in_a_batch(unit, sizes):
+    model = layer(unit, sizes)
+    docs = [doc("a", "bird"), doc(), doc("bird"), doc("a", "a", "a")]
+    assert found(model, *docs) == [found(model, one)[0] for one in docs]
+    assert model.predict([]).shape == (0, 2)
+    Y, backprop = model.begin_update([doc(), doc()])
+    assert Y.shape == (2, 2) and backprop(Y) == []
+
+
+def test_words_are_compared_by_their_norm_and_marked_at_the_ends():
+    model = layer(sizes=[2])
+    upper, lower, turned = found(model, doc("A", "B"), doc("a", "b"), doc("b", "a"))
+    assert upper == lower and not upper & turned
+    assert len(upper) == 3
+
+
+@pytest.mark.parametrize("unit, sizes", UNITS)
+def test_scores_and_gradients(unit, sizes):
+    model = layer(unit, sizes, rows=50, scale=0.5)
+    rng = numpy.random.default_rng(0)
+    for name in ("W", "ratios", "b"):
+        model.set_param(name, rng.normal(size=model.get_param(name).shape).astype("float32"))
+    docs = [doc("a", "good", "bird"), doc(), doc("good", "good")]
+    W, ratios, b = (model.get_param(name) for name in ("W", "ratios", "b"))
+    expected = [0.5 * (W * ratios)[sorted(rows)].sum(axis=0) + b for rows in found(model, *docs)]
+    Y, backprop = model.begin_update(docs)
+    assert_allclose(Y, expected, rtol=1e-4, atol=1e-5)
+    dY = rng.normal(size=Y.shape).astype("float32")
+    assert backprop(dY) == []
+    for name in ("W", "b"):
+        entry = (sorted(found(model, docs[0])[0])[0], 1)[-model.get_param(name).ndim :]
+        changed = []
+        for step in (0.5, -0.5):
+            model.get_param(name)[entry] += step
+            changed.append((model.predict(docs) * dY).sum())
+            model.get_param(name)[entry] -= step
+        assert model.get_grad(name)[entry] == pytest.approx(changed[0] - changed[1], abs=1e-3)
+    assert not model.has_grad("ratios")
+    model.finish_update(Adam(0.1))
+    assert_array_equal(model.get_param("ratios"), ratios)
+
+
+def test_ratios_are_those_of_naive_bayes():
+    model = layer(sizes=[1], nO=2)
+    batches = [
+        ([doc("good", "bird"), doc("bad")], numpy.array([[1, 0], [0, 1]])),
+        ([doc("good", "good")], numpy.array([[1, numpy.nan]])),
+    ]
+    fit_ratios([model], batches)
+    ratios = model.get_param("ratios")
+    # Beside the words there are the marks of start and end, as n-grams of size 1: both are in all
+    # three documents. Of class 0: good 2, bird 1, bad 0 and the marks 2 each.
+    row = {
+        word: (found(model, doc(word))[0] - found(model, doc())[0]).pop()
+        for word in ("good", "bird", "bad", "ugly")
+    }
+    inside = {"good": 3, "bird": 2, "bad": 1, "marks": 2 * 3}
+    outside = {"good": 1, "bird": 1, "bad": 2, "marks": 2 * 2}
+    for word in ("good", "bird", "bad"):
+        shares = [counts[word] / sum(counts.values()) for counts in (inside, outside)]
+        assert ratios[row[word], 0] == pytest.approx(numpy.log(shares[0] / shares[1]), rel=1e-5)
+    assert ratios[row["ugly"], 0] == 0
+    # Nothing is known of the third document's class 1.
+    inside, outside = (
+        {"bad": 2, "good": 1, "bird": 1, "m": 4},
+        {"bad": 1, "good": 2, "bird": 2, "m": 4},
+    )
+    share = (inside["bad"] / sum(inside.values())) / (outside["bad"] / sum(outside.values()))
+    assert ratios[row["bad"], 1] == pytest.approx(numpy.log(share), rel=1e-5)
+
+
+def examples(nlp):
+    texts = {"a good bird": "POS", "good birds": "POS", "a bad bird": "NEG", "bad": "NEG"}
+    return [
+        Example.from_dict(
+            nlp.make_doc(text), {"cats": {c: float(c == label) for c in ("POS", "NEG")}}
+        )
+        for text, label in texts.items()
+    ]
+
+
+def pipeline(factory="textcat", ngrams=True):
+    nlp = spacy.blank("en")
+    block = {"@architectures": "spacy-textconv.NgramLinear.v1", "unit": "word", "sizes": [1]}
+    model = {
+        "@architectures": "spacy-textconv.TextCatConv.v1",
+        "tok2vec": tok2vec(embed=CONVOLUTIONS),
+        "attend": {"max": {"@architectures": "spacy-textconv.PoolAttend.v1", "width": WIDTH}},
+        "exclusive_classes": factory == "textcat",
+        "ngrams": {"words": block} if ngrams else None,
+    }
+    nlp.add_pipe(factory, config={"model": model})
+    nlp.initialize(lambda: examples(nlp))
+    return nlp
+
+
+@pytest.mark.parametrize("factory", ["textcat", "textcat_multilabel"])
+def test_callback_sets_the_ratios_of_a_pipeline(factory):
+    nlp = pipeline(factory)
+    callback = registry.callbacks.get("spacy-textconv.naive_bayes.v1")
+    assert callback(component=factory, corpus=examples)(nlp) is nlp
+    model = nlp.get_pipe(factory).model.get_ref("ngrams.words")
+    (rows,) = found(model, nlp.make_doc("good"))
+    marks = found(model, nlp.make_doc(""))[0]
+    positive = nlp.get_pipe(factory).labels.index("POS")
+    good = model.get_param("ratios")[(rows - marks).pop()]
+    assert good[positive] > 0 > good[1 - positive]
+    # The marks are in all documents.
+    assert_allclose(model.get_param("ratios")[list(marks)][:, positive], [0, 0], atol=0.3)
+
+
+def test_callback_refuses_a_model_without_ngrams():
+    nlp = pipeline(ngrams=False)
+    callback = registry.callbacks.get("spacy-textconv.naive_bayes.v1")
+    with pytest.raises(ValueError, match="E022.*textcat"):
+        callback(component="textcat", corpus=examples)(nlp)
+
+
+@pytest.mark.parametrize(
+    "settings", [{"unit": "letter"}, {"sizes": []}, {"sizes": [0]}, {"rows": 0}]
+)
+def test_bad_settings(settings):
+    with pytest.raises(ValueError, match=next(iter(settings))):
+        build_ngram_linear_v1(**{"unit": "word", "sizes": [1], **settings})
