@@ -133,7 +133,8 @@ def _color(strength: float, signed: bool) -> RGB:
 
 
 def _number(weight: float, signed: bool) -> str:
-    return f"{weight:{'+' if signed else ''}.3g}".replace("-", "\u2212")
+    # Adding 0 makes 0 of -0.
+    return f"{weight + 0.0:{'+' if signed else ''}.3g}".replace("-", "\u2212")
 
 
 def _is_dark(color: RGB) -> bool:
