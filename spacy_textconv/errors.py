@@ -111,3 +111,18 @@ class Errors(metaclass=_WithCode):
         "The layer '{name}' has no attention weights. Use one that was built by "
         "`spacy-textconv.AttentionAttend.v1`."
     )
+    E040 = (
+        "The pipeline has no text classifier to explain. It takes a `textcat` or "
+        "`textcat_multilabel` with `spacy-textconv.TextCatConv.v1` as its model, which is not "
+        "disabled. The components are: {names}."
+    )
+    E041 = (
+        "The component '{name}' can't be explained. It has to be a `textcat` or "
+        "`textcat_multilabel` with `spacy-textconv.TextCatConv.v1` as its model."
+    )
+    E042 = "The pipeline has no component '{name}', or it is disabled. The components are: {names}."
+    E043 = "The component '{name}' has no label '{label}'. Its labels are: {labels}."
+    E044 = "The file {path} exists already. Give another one, or `--force` to replace it."
+    E045 = "The folder {path} doesn't exist. Create it, or give another `--output`."
+    E046 = "Give either `--text` or `--input`, with something in it to be explained."
+    E047 = "The pipeline can't be loaded: {reason}"

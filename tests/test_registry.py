@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import spacy
 from spacy import registry
+from spacy.cli import app
 
 ROOT = Path(__file__).parents[1]
 ENTRY_POINTS = list(distribution("spacy-textconv").entry_points)
@@ -14,7 +15,21 @@ ENTRY_POINTS = list(distribution("spacy-textconv").entry_points)
 spacy.blank("en")
 
 
-@pytest.mark.parametrize("entry_point", ENTRY_POINTS, ids=lambda ep: ep.name)
+COMMANDS = [entry_point for entry_point in ENTRY_POINTS if entry_point.group == "spacy_cli"]
+FUNCTIONS = [entry_point for entry_point in ENTRY_POINTS if entry_point not in COMMANDS]
+
+
+@pytest.mark.parametrize("entry_point", COMMANDS, ids=lambda ep: ep.name)
+def test_every_command_is_one_of_spacys_and_documented(entry_point):
+    commands = entry_point.load()
+    assert registry.cli.get_all()[entry_point.name] is commands
+    assert commands in [group.typer_instance for group in app.registered_groups]
+    for command in commands.registered_commands:
+        usage = f"python -m spacy {entry_point.name} {command.name} "
+        assert usage in (ROOT / "README.md").read_text(encoding="utf8")
+
+
+@pytest.mark.parametrize("entry_point", FUNCTIONS, ids=lambda ep: ep.name)
 def test_every_name_resolves_to_a_documented_function(entry_point):
     group = entry_point.group.removeprefix("spacy_")
     function = getattr(registry, group).get(entry_point.name)

@@ -33,6 +33,8 @@ NEW_CLASS_SCORE = -20.0
 WORDS_PER_SLICE = 16384
 # Which n-grams a document has: the rows of all documents, one after the other, and their numbers.
 NgramsT = Tuple[ndarray, ndarray]
+# Which row goes to which token with which share.
+SharesT = Tuple[ndarray, ndarray, ndarray]
 
 
 def build_ngram_linear_v1(
@@ -164,6 +166,31 @@ def find_ngrams(model: ClassifyT, docs: List[Doc]) -> NgramsT:
     return find(docs, model.attrs["sizes"], model.attrs["rows"])
 
 
+def share_scores(model: ClassifyT, doc: Doc, column: int) -> Tuple[ndarray, float]:
+    """Share the score of a class out over the tokens that it comes from. What an n-gram adds to the
+    score goes in equal parts to the places where it occurs: of words, to those that it consists of;
+    of characters, to the words that it occurs in.
+
+    model (Model[List[Doc], Floats2d]): An initialized layer that `build_ngram_linear_v1` has built.
+    doc (Doc): The document.
+    column (int): The class.
+    RETURNS (Tuple[numpy.ndarray, float]): What each token adds to the score, and the rest of the
+        score: the bias, and what comes from the start and the end of the document alone. *Shape:*
+        (tokens,)
+    """
+    share = _share_words if model.attrs["unit"] == "word" else _share_characters
+    rows, tokens, shares = share(doc, model.attrs["sizes"], model.attrs["rows"])
+    weights, ratios = (
+        model.ops.to_numpy(cast(Floats2d, model.get_param(name))[:, column])[rows]
+        for name in ("W", "ratios")
+    )
+    parts = weights.astype("float64") * ratios * model.attrs["scale"] * shares
+    # What belongs to no token is counted after the last one.
+    added = numpy.bincount(tokens, parts, minlength=len(doc) + 1)
+    bias = cast(Floats1d, model.get_param("b"))[column]
+    return added[:-1], float(bias) + float(added[-1])
+
+
 def word_ngrams(docs: List[Doc], sizes: List[int], rows: int) -> NgramsT:
     """Find the distinct rows of the n-grams of words."""
     parts = [part for doc in docs for part in (TEXT_START, doc.to_array([NORM]).ravel(), TEXT_END)]
@@ -171,6 +198,41 @@ def word_ngrams(docs: List[Doc], sizes: List[int], rows: int) -> NgramsT:
     owners = numpy.repeat(numpy.arange(len(docs)), [len(doc) + 2 for doc in docs])
     hashes, owners = _hash_ngrams(words, owners, sizes)
     return _split(_distinct(hashes, owners, rows), rows, len(docs))
+
+
+def _share_words(doc: Doc, sizes: List[int], rows: int) -> SharesT:
+    """Find the rows of the n-grams of words, the tokens they lie on, and the share of each."""
+    words = numpy.concatenate([TEXT_START, doc.to_array([NORM]).ravel(), TEXT_END])
+    hashes, _ = _hash_ngrams(words, numpy.zeros(len(words)), sizes)
+    picked = (hashes % numpy.uint64(rows)).astype("int64")
+    # In the order of the hashes: where each n-gram begins, and how many words it has.
+    distinct = sorted(set(sizes))
+    numbers = [max(len(words) + 1 - size, 0) for size in distinct]
+    starts = numpy.concatenate([numpy.arange(number) for number in numbers])
+    lengths = numpy.repeat(distinct, numbers)
+    ngram_of_word = numpy.repeat(numpy.arange(len(starts)), lengths)
+    offsets = numpy.arange(len(ngram_of_word)) - (lengths.cumsum() - lengths)[ngram_of_word]
+    # The start of the document is no token.
+    tokens = starts[ngram_of_word] + offsets - 1
+    inside = (tokens >= 0) & (tokens < len(doc))
+    covered = numpy.bincount(ngram_of_word, inside, minlength=len(starts))
+    # An n-gram without a token keeps one place, that of what belongs to no token.
+    kept = inside | ((covered[ngram_of_word] == 0) & (offsets == 0))
+    tokens = numpy.where(inside, tokens, len(doc))[kept]
+    ngrams = ngram_of_word[kept]
+    occurrences = numpy.bincount(picked)[picked]
+    shares = 1 / (occurrences * covered.clip(1))
+    return picked[ngrams], tokens, shares[ngrams]
+
+
+def _share_characters(doc: Doc, sizes: List[int], rows: int) -> SharesT:
+    """Find the rows of the n-grams of characters, the tokens they occur in, and the share of
+    each."""
+    picked, counts = character_ngrams(
+        [cast(Doc, doc[i : i + 1]) for i in range(len(doc))], sizes, rows
+    )
+    tokens = numpy.repeat(numpy.arange(len(doc)), counts)
+    return picked, tokens, 1 / numpy.bincount(picked)[picked]
 
 
 def character_ngrams(docs: List[Doc], sizes: List[int], rows: int) -> NgramsT:

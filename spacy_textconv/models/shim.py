@@ -3,12 +3,20 @@
 import copy
 import os
 from contextlib import contextmanager
-from typing import Any, Callable, Dict, Iterator, Optional, Tuple, cast
+from typing import Any, Callable, Dict, Iterator, Optional, Tuple, TypeVar, cast
 
 import safetensors.torch
 import torch
 from safetensors import SafetensorError
-from thinc.api import CupyOps, Optimizer, Shim, get_current_ops, set_gpu_allocator
+from thinc.api import (
+    CupyOps,
+    Model,
+    Optimizer,
+    Shim,
+    get_current_ops,
+    set_dropout_rate,
+    set_gpu_allocator,
+)
 from thinc.types import FloatsXd
 from thinc.util import get_torch_default_device, torch2xp, xp2torch
 from torch import Tensor, nn
@@ -27,6 +35,7 @@ _capabilities: Dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()
 CPU_HAS_AMX = _capabilities.get("amx_bf16", False)
 
 BackpropT = Callable[[Tensor], Optional[Tensor]]
+ModelT = TypeVar("ModelT", bound=Model)
 
 
 class TorchShim(Shim):
@@ -59,6 +68,7 @@ class TorchShim(Shim):
         self.mixed_precision = mixed_precision
         self.own_dropout = own_dropout
         self.cache = cache
+        self.noise = True
         module.to(get_torch_default_device()).eval()
         if isinstance(get_current_ops(), CupyOps):
             set_gpu_allocator("pytorch")
@@ -82,7 +92,8 @@ class TorchShim(Shim):
     def begin_update(  # type: ignore[override]
         self, x: Tensor, *args: Any, dropout: Optional[float] = None
     ) -> Tuple[Tensor, BackpropT]:
-        """Apply the module so that it can be trained.
+        """Apply the module so that it can be trained, or, where `noise` is off, so that what it
+        predicts has a gradient.
 
         x (Tensor): The input, which a gradient is computed for unless it holds whole numbers.
         dropout (Optional[float]): The rate of all dropout in the module, unless it has its own.
@@ -95,7 +106,7 @@ class TorchShim(Shim):
             for submodule in self.module.modules():
                 if isinstance(submodule, (nn.Dropout, nn.Dropout1d)):
                     submodule.p = dropout
-        self.module.train()
+        self.module.train(self.noise)
         try:
             with self._autocast():
                 y = self.module(x, *args).float()
@@ -197,3 +208,20 @@ class TorchShim(Shim):
         device = self.device.type
         enabled = self.mixed_precision and (device == "cuda" or (device == "cpu" and CPU_HAS_AMX))
         return torch.autocast(device, torch.bfloat16, enabled=enabled)
+
+
+def copy_without_noise(model: ModelT) -> ModelT:
+    """Copy a model so that `begin_update` of the copy computes what `predict` does: no module is in
+    training mode, and nothing is dropped, whatever the rates are. So a prediction can be
+    differentiated, and the gradients of the parameters are left in the copy.
+
+    model (Model): The model.
+    RETURNS (Model): The copy.
+    """
+    copied = model.copy()
+    set_dropout_rate(copied, 0.0)
+    for node in copied.walk():
+        for shim in node.shims:
+            if isinstance(shim, TorchShim):
+                shim.noise = False
+    return copied

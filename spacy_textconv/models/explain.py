@@ -1,0 +1,174 @@
+"""What a text classifier looks at: weights of tokens or characters for the score of a class."""
+
+from dataclasses import dataclass
+from typing import Callable, List, Optional, Sequence, Tuple, cast
+
+import numpy
+from numpy import ndarray
+from spacy.tokens import Doc
+from thinc.api import Model
+from thinc.types import Floats2d
+
+from .attend import attention_weights
+from .ngrams import share_scores
+from .shim import copy_without_noise
+from .types import ClassifyT, EmbedT
+
+GRADIENT, ATTENTION, NGRAMS = "gradient x input", "attention", "n-grams"
+# Which vectors were multiplied by their gradients, and for each document both of them.
+ProductsT = List[Tuple[List[Floats2d], List[Floats2d]]]
+
+
+@dataclass(frozen=True)
+class HeatMap:
+    """Weights of the tokens or the characters of a document.
+
+    method (str): "gradient x input", "attention" or "n-grams".
+    layer (str): The name of the layer in its section of the config; empty for "gradient x input",
+        which is about the whole network.
+    unit (str): What has a weight: "token" or "character".
+    weights (numpy.ndarray): How much each of them counts: those of "attention" are shares of 1, the
+        others parts of a score, for the class or against it. *Shape:* (tokens,) or (characters,)
+    rest (Optional[float]): What the score has beside the sum of the weights, where it is a sum of
+        parts, as that of "n-grams" is.
+    """
+
+    method: str
+    layer: str
+    unit: str
+    weights: ndarray
+    rest: Optional[float] = None
+
+
+def can_explain(model: Model) -> bool:
+    """Tell whether a model was built by `spacy-textconv.TextCatConv.v1`."""
+    return model.name == "mix_experts"
+
+
+def make_maps(
+    model: ClassifyT, docs: List[Doc], columns: Sequence[int], upstream: Optional[EmbedT] = None
+) -> List[List[HeatMap]]:
+    """Make all maps of documents. The model stays as it is.
+
+    model (Model[List[Doc], Floats2d]): A model of `spacy-textconv.TextCatConv.v1`.
+    docs (List[Doc]): Documents as the component gets them.
+    columns (Sequence[int]): The class that each document is explained for.
+    upstream (Optional[Model[List[Doc], List[Floats2d]]]): The tok2vec that the model listens to, if
+        it does.
+    RETURNS (List[List[HeatMap]]): The maps of each document.
+    """
+    maps = [
+        gradient_maps(model, docs, columns, upstream),
+        *attention_maps(model, docs),
+        *ngram_maps(model, docs, columns),
+    ]
+    return [list(of_doc) for of_doc in zip(*maps, strict=True)]
+
+
+def gradient_maps(
+    model: ClassifyT, docs: List[Doc], columns: Sequence[int], upstream: Optional[EmbedT] = None
+) -> List[HeatMap]:
+    """Multiply the vector of each token, as it is before the encoder, by the gradient of a class's
+    score, and add up the columns: what the score would lose without this vector if the network were
+    linear (Simonyan et al. 2014, "Deep inside convolutional networks", section 3; for text: Li et
+    al. 2016, "Visualizing and understanding neural models in NLP", section 5). The score is that of
+    the network without its companions, before softmax. A tok2vec of characters has a vector for
+    each of them; one that doesn't consist of an embedding layer and an encoder has only the vectors
+    of tokens in context.
+
+    model (Model[List[Doc], Floats2d]): A model of `spacy-textconv.TextCatConv.v1`.
+    docs (List[Doc]): Documents as the component gets them.
+    columns (Sequence[int]): The class that each document is explained for.
+    upstream (Optional[Model[List[Doc], List[Floats2d]]]): The tok2vec that the model listens to, if
+        it does.
+    RETURNS (List[HeatMap]): One map for each document.
+    """
+    network = copy_without_noise(model.layers[0])
+    copied, tok2vec = network.layers[0].layers[0], cast(EmbedT, model.get_ref("tok2vec"))
+    if upstream is not None:
+        listener, copied, tok2vec = copied, copy_without_noise(upstream), upstream
+        network.replace_node(listener, copied)
+    unit = "character" if tok2vec.name == "char_tok2vec" else "token"
+    if len(tok2vec.layers) == 2:
+        copied, tok2vec = copied.layers[0], tok2vec.layers[0]
+    products: ProductsT = []
+    network.replace_node(copied, _record_products(tok2vec, products))
+    maps = []
+    for doc, column in zip(docs, columns, strict=True):
+        weights = numpy.zeros(0)
+        if len(doc):
+            Y, backprop = network.begin_update([doc])
+            dY = network.ops.alloc2f(*Y.shape)
+            dY[:, column] = 1.0
+            backprop(dY)
+            [X], [dX] = products.pop()
+            weights = network.ops.to_numpy((X * dX).sum(axis=1)).astype("float64")
+        maps.append(HeatMap(GRADIENT, "", unit, weights))
+    return maps
+
+
+def attention_maps(model: ClassifyT, docs: List[Doc]) -> List[List[HeatMap]]:
+    """Look up the weights that tokens have for the attention layers, in the mean of all heads. In a
+    document, they add up to 1.
+
+    model (Model[List[Doc], Floats2d]): A model of `spacy-textconv.TextCatConv.v1`.
+    docs (List[Doc]): Documents as the component gets them.
+    RETURNS (List[List[HeatMap]]): For each attention layer, one map for each document.
+    """
+    layers = [
+        (name, layer)
+        for name, layer in _section(model, "attend")
+        if layer.name == "attention_attend"
+    ]
+    if not layers:
+        return []
+    Xs = model.get_ref("tok2vec").predict(docs)
+    return [
+        [
+            HeatMap(ATTENTION, name, "token", layer.ops.to_numpy(weights.mean(axis=1)))
+            for weights in attention_weights(layer, Xs)
+        ]
+        for name, layer in layers
+    ]
+
+
+def ngram_maps(model: ClassifyT, docs: List[Doc], columns: Sequence[int]) -> List[List[HeatMap]]:
+    """Share the scores of the linear classifiers of n-grams out over the tokens.
+
+    model (Model[List[Doc], Floats2d]): A model of `spacy-textconv.TextCatConv.v1`.
+    docs (List[Doc]): Documents as the component gets them.
+    columns (Sequence[int]): The class that each document is explained for.
+    RETURNS (List[List[HeatMap]]): For each classifier, one map for each document.
+    """
+    maps = []
+    for name, layer in _section(model, "ngrams"):
+        of_layer = []
+        for doc, column in zip(docs, columns, strict=True):
+            weights, rest = share_scores(layer, doc, column)
+            of_layer.append(HeatMap(NGRAMS, name, "token", weights, rest))
+        maps.append(of_layer)
+    return maps
+
+
+def _section(model: ClassifyT, section: str) -> List[Tuple[str, Model]]:
+    """List the layers of a section of the config, under their names."""
+    prefix = f"{section}."
+    names = [name for name in model.ref_names if name.startswith(prefix)]
+    return [(name.removeprefix(prefix), model.get_ref(name)) for name in names]
+
+
+def _record_products(embed: EmbedT, products: ProductsT) -> EmbedT:
+    """Build a layer that gives out what another one predicts, and keeps it with its gradient."""
+
+    def forward(
+        model: EmbedT, docs: List[Doc], is_train: bool
+    ) -> Tuple[List[Floats2d], Callable[[List[Floats2d]], List[Doc]]]:
+        Xs = embed.predict(docs)
+
+        def backprop(dXs: List[Floats2d]) -> List[Doc]:
+            products.append((Xs, dXs))
+            return []
+
+        return Xs, backprop
+
+    return Model("record_products", forward)
