@@ -20,7 +20,7 @@ def create_calibrate_callback_v1(
     *, component: str, corpus: Callable[[Language], Iterable[Example]]
 ) -> Callable[[Language], Language]:
     """Create a callback for `[training] before_to_disk` that calibrates the probabilities of a
-    component whenever a pipeline is saved.
+    component, and how many entities it lets in, whenever a pipeline is saved.
 
     component (str): The name of the component, which has a method `calibrate`.
     corpus (Callable[[Language], Iterable[Example]]): The reader of annotated documents that are not
@@ -51,17 +51,20 @@ def create_naive_bayes_callback_v1(
 ) -> Callable[[Language], Language]:
     """Create a callback for `[initialize] after_init` that sets the ratios of all
     `spacy-textconv.NgramLinear.v1` in the model of a text classifier, from the documents of the
-    training.
+    training. A component that is not trained, because it is frozen or sourced from another
+    pipeline, keeps its ratios.
 
     component (str): The name of the component.
     corpus (Callable[[Language], Iterable[Example]]): The reader of the training data, such as
-        `${corpora.train}`.
+        `${corpora.train}`, which has to come to an end.
     RETURNS (Callable[[Language], Language]): The callback, which changes the pipeline in place.
     RAISES (KeyError, ValueError): When called, if the pipeline has no component of this name, or
         one without n-grams.
     """
 
     def fit(nlp: Language) -> Language:
+        if component in nlp.disabled:
+            return nlp
         classifier: Any = nlp.get_pipe(component)
         layers = find_layers(classifier.model)
         if not layers:

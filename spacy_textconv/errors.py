@@ -91,6 +91,7 @@ class Errors(metaclass=_WithCode):
         "`ngrams` is {value!r}, but has to be null or a section with at least one block of "
         "`spacy-textconv.NgramLinear.v1`: `[model.ngrams.words]`, for example."
     )
+    E024 = "`scale` is {value!r}, but has to be greater than 0."
     E030 = (
         "`width` is {width} and `heads` is {heads}, but each head pools an equal share of the "
         "columns, so `heads` has to divide `width`."

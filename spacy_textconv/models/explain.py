@@ -89,7 +89,8 @@ def gradient_maps(
         listener, copied, tok2vec = copied, copy_without_noise(upstream), upstream
         network.replace_node(listener, copied)
     unit = "character" if tok2vec.name == "char_tok2vec" else "token"
-    if len(tok2vec.layers) == 2:
+    # A listener to a transformer has two layers as well, but the first one embeds nothing.
+    if len(tok2vec.layers) == 2 and not tok2vec.has_ref("listener"):
         copied, tok2vec = copied.layers[0], tok2vec.layers[0]
     products: ProductsT = []
     network.replace_node(copied, _record_products(tok2vec, products))

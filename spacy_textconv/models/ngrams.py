@@ -10,6 +10,7 @@ from thinc.api import Model
 from thinc.types import Floats1d, Floats2d, Ints1d
 from thinc.util import get_width
 
+from ..errors import Errors
 from ..layers.checks import check_choice, check_positive, check_positives
 from .features import (
     GOLDEN,
@@ -27,7 +28,7 @@ UNITS = ("word", "character")
 # no hash of a word will equal them.
 TEXT_START, TEXT_END = (numpy.array([mark], dtype="uint64") for mark in (1, 2))
 # The score that a new class starts with: its probability is about 0, and those of the others are
-# what they were, but a few hundred steps of training can raise it.
+# what they were, and training can raise it, in hundreds of steps, or in thousands if the learning rate is low.
 NEW_CLASS_SCORE = -20.0
 # The n-grams of so many words are found at a time, so that a long document needs little memory.
 WORDS_PER_SLICE = 16384
@@ -66,6 +67,8 @@ def build_ngram_linear_v1(
     check_choice("unit", unit, UNITS)
     check_positives("sizes", sizes)
     check_positive("rows", rows)
+    if scale <= 0.0:
+        raise ValueError(Errors.E024.format(value=scale))
     return Model(
         "ngram_linear",
         forward,
@@ -126,13 +129,13 @@ def fit_ratios(layers: Sequence[ClassifyT], batches: Iterable[Tuple[List[Doc], n
         1 if it belongs to it, 0 if not, and nan if that is unknown. *Shape:* (documents, classes)
     """
     shapes = [(layer.attrs["rows"], layer.get_dim("nO")) for layer in layers]
-    inside, outside = ([numpy.zeros(shape) for shape in shapes] for _ in range(2))
+    inside, outside = ([numpy.zeros(shape, "float32") for shape in shapes] for _ in range(2))
     for docs, truths in batches:
         for i, layer in enumerate(layers):
             rows, counts = find_ngrams(layer, docs)
-            repeated = numpy.repeat(truths, counts, axis=0)
-            numpy.add.at(inside[i], rows, repeated == 1)
-            numpy.add.at(outside[i], rows, repeated == 0)
+            for part, truth in zip(numpy.split(rows, counts.cumsum()[:-1]), truths, strict=True):
+                inside[i][part] += truth == 1
+                outside[i][part] += truth == 0
     for layer, numbers in zip(layers, zip(inside, outside, strict=True), strict=True):
         occurs = numpy.add(*numbers).any(axis=1, keepdims=True)
         shares = [(n + 1) / ((n + 1) * occurs).sum(axis=0).clip(1) for n in numbers]

@@ -145,7 +145,9 @@ def build_text_cat_conv_v1(
     RAISES (ValueError): If a setting is out of its range, or the widths don't fit each other.
     """
     check_dropout(dropout)
-    if not attend or not all(isinstance(layer, Model) for layer in attend.values()):
+    if not attend or not all(
+        isinstance(layer, Model) and layer.has_dim("nO") for layer in attend.values()
+    ):
         raise ValueError(Errors.E032.format(value=attend))
     for name, layer in attend.items():
         width, actual = layer.maybe_get_dim("nI"), tok2vec.maybe_get_dim("nO")

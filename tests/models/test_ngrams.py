@@ -180,8 +180,21 @@ def test_callback_refuses_a_model_without_ngrams():
 
 
 @pytest.mark.parametrize(
-    "settings", [{"unit": "letter"}, {"sizes": []}, {"sizes": [0]}, {"rows": 0}]
+    "settings", [{"unit": "letter"}, {"sizes": []}, {"sizes": [0]}, {"rows": 0}, {"scale": 0.0}]
 )
 def test_bad_settings(settings):
     with pytest.raises(ValueError, match=next(iter(settings))):
         build_ngram_linear_v1(**{"unit": "word", "sizes": [1], **settings})
+
+
+@pytest.mark.parametrize("frozen", [True, False])
+def test_callback_leaves_a_component_that_is_not_trained(frozen):
+    nlp = pipeline()
+    model = nlp.get_pipe("textcat").model.get_ref("ngrams.words")
+    before = model.get_param("ratios").copy()
+    if frozen:
+        nlp.disable_pipe("textcat")
+    registry.callbacks.get("spacy-textconv.naive_bayes.v1")(component="textcat", corpus=examples)(
+        nlp
+    )
+    assert (model.get_param("ratios") == before).all() == frozen

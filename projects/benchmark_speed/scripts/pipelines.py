@@ -18,6 +18,7 @@ def main(
     corpus: Annotated[List[str], typer.Option(help="NAME=PATH of an annotated .spacy file")],
     ours: Annotated[str, typer.Option(help="NAME=CONFIG of a pipeline of ours")],
     peer: Annotated[List[str], typer.Option(help="NAME=CONFIG of another, the first for ratios")],
+    lang: str = "en",
     threads: List[int] = [1, 2],  # noqa: B006
     quick: Annotated[bool, typer.Option(help="Try everything at toy size")] = False,
 ) -> None:
@@ -33,7 +34,7 @@ def main(
         result: Dict[str, Any] = {"machine": machine, "peer": peer_name}
         for name, path in named_paths(corpus).items():
             msg.info(f"{run_label(machine)}, {name}")
-            pipelines = {key: build(config, path, "en") for key, config in paths.items()}
+            pipelines = {key: build(config, path, lang) for key, config in paths.items()}
             result[name] = measure_pipelines(pipelines, peer_name, ["pipe_docs"], sizes, 1)
         results.append(result)
     output.parent.mkdir(parents=True, exist_ok=True)
