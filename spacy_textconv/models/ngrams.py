@@ -28,7 +28,7 @@ UNITS = ("word", "character")
 # no hash of a word will equal them.
 TEXT_START, TEXT_END = (numpy.array([mark], dtype="uint64") for mark in (1, 2))
 # The score that a new class starts with: its probability is about 0, and those of the others are
-# what they were, and training can raise it, in hundreds of steps, or in thousands if the learning rate is low.
+# what they were. Training raises it in hundreds of steps, in more if the learning rate is low.
 NEW_CLASS_SCORE = -20.0
 # The n-grams of so many words are found at a time, so that a long document needs little memory.
 WORDS_PER_SLICE = 16384
