@@ -49,6 +49,22 @@ class BiluoTags:
         inside = self.is_continued[:, None] & self.continues & (entity[:, None] == entity)
         return inside | (~self.is_continued[:, None] & ~self.continues)
 
+    def of_tags(self, values: ndarray) -> ndarray:
+        """Give each tag the value of its label, and O 0.
+
+        values (ndarray): *Shape:* (labels,)
+        RETURNS (ndarray): *Shape:* (tags,)
+        """
+        return numpy.concatenate([[0.0], numpy.repeat(values, 4)])
+
+    def of_labels(self, values: ndarray) -> ndarray:
+        """Add the values of the tags of each label up.
+
+        values (ndarray): *Shape:* (tags,)
+        RETURNS (ndarray): *Shape:* (labels,)
+        """
+        return values[1:].reshape(-1, 4).sum(axis=1)
+
     def of_entity(self, label: str, length: int) -> List[int]:
         """List the tags of an entity.
 

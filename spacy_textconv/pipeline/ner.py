@@ -4,6 +4,7 @@ from itertools import islice
 from typing import Any, Callable, Dict, Iterable, List, Literal, Optional, Tuple, cast
 
 import numpy
+import torch
 from numpy import ndarray
 from spacy.attrs import ENT_IOB, IS_SPACE, SENT_START
 from spacy.errors import Errors as SpacyErrors
@@ -15,6 +16,7 @@ from spacy.training import Example, validate_examples, validate_get_examples
 from spacy.vocab import Vocab
 from thinc.api import Config, Model, Optimizer, set_dropout_rate
 from thinc.types import Floats2d
+from torch import Tensor
 
 from ..errors import Errors
 from ..layers import BiluoTags, LinearChains
@@ -22,10 +24,14 @@ from ..layers.checks import check_choice
 
 LOSSES = ("crf", "token")
 PROBABILITY = "probability"
-# What `calibrate` chooses from: steps of 9 %.
-TEMPERATURES = numpy.geomspace(0.5, 4.0, 25).tolist()
-# The same for the offset: the smallest change comes first, so that it wins where nothing is gained.
-OFFSETS = sorted(numpy.linspace(-1.0, 2.0, 13).tolist(), key=abs)
+# `calibrate` keeps to what can be told from a small dev set. The temperature stays in this range.
+MIN_TEMPERATURE, MAX_TEMPERATURE = 0.5, 4.0
+# So many times its square is what a label's bias has to gain in log-probability.
+BIAS_COST = 20.0
+# The offsets to choose from, and what each unit of them has to gain in F1.
+OFFSETS = numpy.linspace(-1.0, 2.0, 13).tolist()
+OFFSET_COST = 0.02
+UNCALIBRATED: Dict[str, Any] = {"temperature": 1.0, "biases": {}, "offset": 0.0}
 # The probability of a span that is known to be no entity counts as this at most, which bounds the
 # gradient.
 MAX_INCORRECT = 0.99
@@ -155,7 +161,7 @@ class ConvEntityRecognizer(TrainablePipe):
         self.name = name
         # What training and calibration find out; the settings stay in the config, where
         # `spacy.load(..., config=...)` can change them.
-        self.cfg: Dict[str, Any] = {"labels": [], "temperature": 1.0, "offset": 0.0}
+        self.cfg: Dict[str, Any] = {"labels": [], **UNCALIBRATED}
         self.loss = loss
         self.threshold = threshold
         self.spans_key = spans_key
@@ -213,7 +219,7 @@ class ConvEntityRecognizer(TrainablePipe):
             sample if None.
         """
         validate_get_examples(get_examples, "ConvEntityRecognizer.initialize")
-        self.cfg.update(temperature=1.0, offset=0.0)
+        self.cfg.update(UNCALIBRATED)
         if labels is None:
             labels = sorted({ent.label_ for eg in get_examples() for ent in eg.reference.ents})
         for label in labels:
@@ -238,7 +244,7 @@ class ConvEntityRecognizer(TrainablePipe):
             return entities
         emissions = self._emissions(self.model.predict(docs))
         _exclude_impossible(docs, emissions, self.tags)
-        chains = self._chains(emissions, lengths, self.cfg["temperature"])
+        chains = self._chains(emissions, lengths, self.cfg["temperature"], self._biases())
         tags = self._best_tags(chains, self.cfg["offset"])
         starts, stops, labels = self.tags.entities(tags)
         probabilities = chains.span_probabilities(tags, starts, stops)
@@ -327,14 +333,19 @@ class ConvEntityRecognizer(TrainablePipe):
         return loss, d_scores
 
     def calibrate(self, examples: Iterable[Example]) -> float:
-        """Fit two numbers to other documents than those of the training. The temperature, which all
-        scores are divided by, is the one that makes what is known about the tags the most probable
-        (Guo et al. 2017, "On calibration of modern neural networks", section 4.2), so that
-        probabilities are those to be expected. The offset, which is taken off the scores of O when
-        the best sequence of tags is looked for, is the one with the highest F1: the most probable
-        sequence leaves out every entity that is less probable than not, which costs recall where
-        entities are hard to find. Of entities with labels that the component doesn't know, nothing
-        is known.
+        """Fit a few numbers to other documents than those of the training.
+
+        The temperature, which all scores are divided by, and the bias of each label, which is added
+        to the scores of its tags, are those that make what is known about the tags the most
+        probable (Guo et al. 2017, "On calibration of modern neural networks", section 4.2), so that
+        probabilities are those to be expected, and labels are as frequent as here.
+
+        The offset, which is taken off the scores of O when the best sequence of tags is looked for,
+        is the one with the highest F1: the most probable sequence leaves out every entity that is
+        less probable than not, which costs recall where entities are hard to find.
+
+        Of entities with labels that the component doesn't know, nothing is known. Biases and offset
+        stay small unless much is gained.
 
         examples (Iterable[Example]): Annotated documents, whose predicted side has been through the
             components before this one.
@@ -349,21 +360,15 @@ class ConvEntityRecognizer(TrainablePipe):
         docs = [eg.predicted for eg in examples]
         lengths = [len(doc) for doc in docs]
         emissions = self._emissions(self.model.predict(docs))
-        known = _known_only(emissions, gold)
-
-        def loss(temperature: float) -> float:
-            everything, truth = (self._chains(x, lengths, temperature) for x in (emissions, known))
-            total = float((everything.log_partition - truth.log_partition).sum())
-            return total if numpy.isfinite(total) else numpy.inf
-
-        self.cfg["temperature"] = min(TEMPERATURES, key=loss)
+        self._fit_probabilities(emissions, gold, lengths)
         _exclude_impossible(docs, emissions, self.tags)
-        chains = self._chains(emissions, lengths, self.cfg["temperature"])
+        chains = self._chains(emissions, lengths, self.cfg["temperature"], self._biases())
 
-        def f_score(offset: float) -> float:
-            return self._f_score(self._best_tags(chains, offset), gold)
+        def gain(offset: float) -> float:
+            f_score = self._f_score(self._best_tags(chains, offset), gold)
+            return f_score - OFFSET_COST * abs(offset)
 
-        self.cfg["offset"] = max(OFFSETS, key=f_score)
+        self.cfg["offset"] = max(OFFSETS, key=gain)
         return self.cfg["temperature"]
 
     def rehearse(self, *args: Any, **kwargs: Any) -> Dict[str, float]:
@@ -372,6 +377,47 @@ class ConvEntityRecognizer(TrainablePipe):
         RAISES (NotImplementedError): Always.
         """
         raise NotImplementedError(Errors.E020.format(name=self.name))
+
+    def _fit_probabilities(self, emissions: ndarray, gold: ndarray, lengths: List[int]) -> None:
+        """Set the temperature and the biases to those with the lowest loss."""
+        known = _known_only(emissions, gold)
+        # What is impossible adds nothing to any gradient.
+        scores, transitions = (
+            numpy.nan_to_num(x, neginf=0.0) for x in (emissions, self._transitions())
+        )
+        # The logarithm of the temperature, and the biases.
+        numbers = torch.zeros(1 + len(self.labels), dtype=torch.float64)
+        numbers.grad = torch.zeros_like(numbers)
+
+        def settings() -> Tuple[float, ndarray]:
+            temperature = numbers[0].exp().clamp(MIN_TEMPERATURE, MAX_TEMPERATURE)
+            return float(temperature), numbers[1:].numpy()
+
+        def loss() -> float:
+            temperature, biases = settings()
+            everything, truth = (
+                self._chains(x, lengths, temperature, biases) for x in (emissions, known)
+            )
+            d_scores = everything.tag_marginals - truth.tag_marginals
+            d_transitions = everything.transition_counts() - truth.transition_counts()
+            gradient = cast(Tensor, numbers.grad)
+            gradient[0] = 0.0
+            if MIN_TEMPERATURE < temperature < MAX_TEMPERATURE:
+                gradient[0] = -(d_scores * scores).sum() - (d_transitions * transitions).sum()
+                gradient[0] /= temperature
+            d_biases = self.tags.of_labels(d_scores.sum(axis=0))
+            gradient[1:] = torch.from_numpy(d_biases + 2 * BIAS_COST * biases)
+            total = float((everything.log_partition - truth.log_partition).sum())
+            return total + BIAS_COST * float((biases**2).sum())
+
+        search = torch.optim.LBFGS(
+            [numbers], max_iter=50, tolerance_change=1e-6, line_search_fn="strong_wolfe"
+        )
+        search.step(loss)
+        if numbers.isfinite().all():
+            temperature, biases = settings()
+            self.cfg["temperature"] = temperature
+            self.cfg["biases"] = dict(zip(self.labels, biases.tolist(), strict=True))
 
     def _loss_and_gradients(
         self, examples: List[Example], scores: List[Floats2d]
@@ -475,8 +521,21 @@ class ConvEntityRecognizer(TrainablePipe):
         )
         return 2 * len(found & wanted) / max(len(found) + len(wanted), 1)
 
+    def _biases(self) -> ndarray:
+        """The bias of each label."""
+        return numpy.array([self.cfg["biases"].get(label, 0.0) for label in self.labels])
+
+    def _transitions(self) -> ndarray:
+        """The scores of transitions. *Shape:* (tags, tags)"""
+        scores = self.model.get_ref("transitions").get_param("transitions")
+        return numpy.where(self.tags.transitions, self.model.ops.to_numpy(scores), -numpy.inf)
+
     def _chains(
-        self, emissions: ndarray, lengths: List[int], temperature: float = 1.0
+        self,
+        emissions: ndarray,
+        lengths: List[int],
+        temperature: float = 1.0,
+        biases: Optional[ndarray] = None,
     ) -> LinearChains:
         """Join scores of tags and transitions to the CRF over all valid sequences. Tags that can't
         begin or end a document are excluded from `emissions`."""
@@ -485,9 +544,10 @@ class ConvEntityRecognizer(TrainablePipe):
         stops = filled.cumsum()
         emissions[numpy.ix_(stops - filled, tags.continues)] = -numpy.inf
         emissions[numpy.ix_(stops - 1, tags.is_continued)] = -numpy.inf
-        scores = self.model.get_ref("transitions").get_param("transitions")
-        transitions = numpy.where(tags.transitions, self.model.ops.to_numpy(scores), -numpy.inf)
-        return LinearChains(emissions / temperature, transitions / temperature, lengths)
+        scores = emissions / temperature
+        if biases is not None:
+            scores += tags.of_tags(biases)
+        return LinearChains(scores, self._transitions() / temperature, lengths)
 
 
 def _known_only(emissions: ndarray, gold: ndarray) -> ndarray:
