@@ -94,8 +94,8 @@ class KMaxPooling(Pooling):
         return states.masked_fill(states.isneginf(), 0.0)
 
 
-class MeanPooling(Pooling):
-    """The mean of each column. A state is the sum.
+class ReducingPooling(Pooling):
+    """A pooling that reduces each column, and whose states are reduced in the same way.
 
     width (int): The number of columns.
     """
@@ -106,33 +106,33 @@ class MeanPooling(Pooling):
         self.out_width = width
 
     def summarize(self, x: Tensor, lengths: Tensor) -> Tensor:
-        return _segment_sum(x, lengths)
+        return self.reduce(x, lengths)
 
     def merge(self, states: Tensor, counts: Tensor) -> Tensor:
-        return _segment_sum(states, counts)
+        return self.reduce(states, counts)
+
+    def reduce(self, x: Tensor, lengths: Tensor) -> Tensor:
+        """Reduce the rows of each segment to one."""
+        raise NotImplementedError
+
+
+class MeanPooling(ReducingPooling):
+    """The mean of each column. A state is the sum."""
+
+    def reduce(self, x: Tensor, lengths: Tensor) -> Tensor:
+        return _segment_sum(x, lengths)
 
     def finish(self, states: Tensor, lengths: Tensor) -> Tensor:
         return states / lengths.clamp(min=1)[:, None]
 
 
-class LogMeanExpPooling(Pooling):
+class LogMeanExpPooling(ReducingPooling):
     """The logarithm of the mean of the exponentials of each column, between mean and maximum
     (Pinheiro and Collobert 2015, "From image-level to pixel-level labeling with convolutional
-    networks", on Log-Sum-Exp). A state is the logarithm of the sum.
+    networks", on Log-Sum-Exp). A state is the logarithm of the sum."""
 
-    width (int): The number of columns.
-    """
-
-    def __init__(self, *, width: int):
-        super().__init__()
-        check_positive("width", width)
-        self.out_width = width
-
-    def summarize(self, x: Tensor, lengths: Tensor) -> Tensor:
+    def reduce(self, x: Tensor, lengths: Tensor) -> Tensor:
         return _segment_logsumexp(x, lengths)
-
-    def merge(self, states: Tensor, counts: Tensor) -> Tensor:
-        return _segment_logsumexp(states, counts)
 
     def finish(self, states: Tensor, lengths: Tensor) -> Tensor:
         states = states.masked_fill((lengths == 0)[:, None], 0.0)
