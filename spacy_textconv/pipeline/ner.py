@@ -48,12 +48,12 @@ DEFAULT_CONFIG = """
 
 [model.tok2vec.embed]
 @architectures = "spacy-textconv.CharConvEmbed.v1"
-width = 128
+width = 96
 table_width = 64
 
 [model.tok2vec.encode]
 @architectures = "spacy-textconv.DilatedConvEncoder.v1"
-width = 128
+width = 96
 dilations = [1,1,2,1]
 block = "gated"
 """
