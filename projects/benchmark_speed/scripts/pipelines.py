@@ -1,5 +1,6 @@
 """Words per second of whole pipelines of one kind, on one or several corpora, taking turns."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Dict, List
 
@@ -20,11 +21,15 @@ def main(
     peer: Annotated[List[str], typer.Option(help="NAME=CONFIG of another, the first for ratios")],
     lang: str = "en",
     threads: List[int] = [1, 2],  # noqa: B006
+    turns: Annotated[int, typer.Option(help="The most turns of prediction")] = FULL.turns,
+    train_turns: Annotated[int, typer.Option(help="The number of training steps")] = (
+        FULL.train_turns
+    ),
     quick: Annotated[bool, typer.Option(help="Try everything at toy size")] = False,
 ) -> None:
     """Measure pipelines on every CORPUS with each number of THREADS. Write all numbers to
     OUTPUT (JSON), and tables beside it."""
-    sizes = QUICK if quick else FULL
+    sizes = QUICK if quick else replace(FULL, turns=turns, train_turns=train_turns)
     paths = named_paths([*peer, ours])
     peer_name = next(iter(paths))
     results: List[Dict[str, Any]] = []
