@@ -162,8 +162,11 @@ if __name__ == "__main__":
 
 @pytest.mark.parametrize(
     "method, embed",
-    [("fork", CONVOLUTIONS), ("fork", None), ("spawn", CONVOLUTIONS)],
-    ids=["fork-conv", "fork-text", "spawn-conv"],
+    [
+        pytest.param("fork", CONVOLUTIONS, id="fork-conv"),
+        pytest.param("fork", None, id="fork-text", marks=pytest.mark.slow),
+        pytest.param("spawn", CONVOLUTIONS, id="spawn-conv", marks=pytest.mark.slow),
+    ],
 )
 def test_two_processes(method, embed, tmp_path):
     if method == "fork" and sys.platform != "linux":
@@ -193,6 +196,7 @@ print(peak() - before - Y.nbytes / 2**20)
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="ru_maxrss is in KiB on Linux only")
 def test_a_million_tokens_need_little_memory():
     command = [sys.executable, "-c", MEMORY_SCRIPT]
