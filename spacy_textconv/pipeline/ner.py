@@ -31,7 +31,6 @@ BIAS_COST = 20.0
 # The offsets to choose from, and what each unit of them has to gain in F1.
 OFFSETS = numpy.linspace(-1.0, 2.0, 13).tolist()
 OFFSET_COST = 0.02
-UNCALIBRATED: Dict[str, Any] = {"temperature": 1.0, "biases": {}, "offset": 0.0}
 # The probability of a span that is known to be no entity counts as this at most, which bounds the
 # gradient.
 MAX_INCORRECT = 0.99
@@ -161,7 +160,7 @@ class ConvEntityRecognizer(TrainablePipe):
         self.name = name
         # What training and calibration find out; the settings stay in the config, where
         # `spacy.load(..., config=...)` can change them.
-        self.cfg: Dict[str, Any] = {"labels": [], **UNCALIBRATED}
+        self.cfg: Dict[str, Any] = {"labels": [], **_uncalibrated()}
         self.loss = loss
         self.threshold = threshold
         self.spans_key = spans_key
@@ -219,7 +218,7 @@ class ConvEntityRecognizer(TrainablePipe):
             sample if None.
         """
         validate_get_examples(get_examples, "ConvEntityRecognizer.initialize")
-        self.cfg.update(UNCALIBRATED)
+        self.cfg.update(_uncalibrated())
         if labels is None:
             labels = sorted({ent.label_ for eg in get_examples() for ent in eg.reference.ents})
         for label in labels:
@@ -548,6 +547,11 @@ class ConvEntityRecognizer(TrainablePipe):
         if biases is not None:
             scores += tags.of_tags(biases)
         return LinearChains(scores, self._transitions() / temperature, lengths)
+
+
+def _uncalibrated() -> Dict[str, Any]:
+    """What `calibrate` sets, as it is before: a new dictionary, as components change theirs."""
+    return {"temperature": 1.0, "biases": {}, "offset": 0.0}
 
 
 def _known_only(emissions: ndarray, gold: ndarray) -> ndarray:
