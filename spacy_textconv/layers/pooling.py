@@ -6,6 +6,7 @@ needs little memory: `summarize` turns each piece into a *state* of fixed width,
 states of the pieces of a document, `finish` turns a state into the output.
 """
 
+from abc import ABC, abstractmethod
 from typing import Callable, Dict, Tuple
 
 import torch
@@ -17,7 +18,7 @@ from .checks import check_choice, check_positive
 from .packing import PaddedLinear
 
 
-class Pooling(nn.Module):
+class Pooling(nn.Module, ABC):
     """Joins the rows of each document to one vector.
 
     In each method:
@@ -39,17 +40,17 @@ class Pooling(nn.Module):
     receptive_field: int = 1
     stride: int = 1
 
+    @abstractmethod
     def summarize(self, x: Tensor, lengths: Tensor) -> Tensor:
         """Turn rows into states."""
-        raise NotImplementedError
 
+    @abstractmethod
     def merge(self, states: Tensor, counts: Tensor) -> Tensor:
         """Join the states of pieces."""
-        raise NotImplementedError
 
+    @abstractmethod
     def finish(self, states: Tensor, lengths: Tensor) -> Tensor:
         """Turn states into outputs. *Shape:* (documents, out_width)"""
-        raise NotImplementedError
 
     def forward(self, x: Tensor, lengths: Tensor) -> Tensor:
         """Turn rows into outputs. *Shape:* (documents, out_width)"""
@@ -111,9 +112,9 @@ class ReducingPooling(Pooling):
     def merge(self, states: Tensor, counts: Tensor) -> Tensor:
         return self.reduce(states, counts)
 
+    @abstractmethod
     def reduce(self, x: Tensor, lengths: Tensor) -> Tensor:
         """Reduce the rows of each segment to one."""
-        raise NotImplementedError
 
 
 class MeanPooling(ReducingPooling):
