@@ -485,7 +485,7 @@ def measure_scaling(lengths: List[int], sizes: Sizes) -> Dict[str, Dict[str, Any
     lengths (List[int]): The lengths of the corpus' sentences.
     sizes (Sizes): How much is measured.
     RETURNS (Dict[str, Dict[str, Any]]): For each axis the "values", and the "rates" of each encoder
-        with each value, where null is for an encoder that was too slow to go on.
+        with each value, where null is for an encoder that failed, or was too slow to go on.
     """
     usual = lengths_up_to(sizes.predict_words, lengths)
     most = max(sizes.lengths)
@@ -503,6 +503,14 @@ def measure_scaling(lengths: List[int], sizes: Sizes) -> Dict[str, Dict[str, Any
         rates: Dict[str, List[Optional[float]]] = {name: [] for name in ENCODERS}
         for value, (batch, size) in settings.items():
             calls = {name: prepare_encoder(batch, name, **size) for name in active}
+            for name, call in list(calls.items()):
+                # The cuDNN library refuses an LSTM over a document of 131,072 tokens, for example.
+                try:
+                    call()
+                except RuntimeError as err:
+                    msg.warn(f"{name} fails at {axis} {value}, and sits out what follows.", err)
+                    active.remove(name)
+                    del calls[name]
             rounds = max(sizes.scaling_rounds, sizes.scaling_words // sum(batch))
             turns = take_turns([(sum(batch), calls)] * rounds)
             for name, column in rates.items():

@@ -3,12 +3,13 @@
 import multiprocessing
 from itertools import cycle, islice
 from pathlib import Path
-from typing import Dict, List
+from typing import Dict, List, Optional
 
 import torch
 from spacy.tokens import Doc
 from spacy.util import load_config, load_model_from_config
 from thinc.api import require_gpu, set_gpu_allocator
+from wasabi import msg
 
 Words = List[List[str]]
 
@@ -49,24 +50,29 @@ def workloads(docs: List[Doc], doc_words: int, sentences: int) -> Dict[str, Word
 
 def measure_peaks(
     configs: Dict[str, Path], loads: Dict[str, Words], threads: int, gpu_id: int
-) -> Dict[str, Dict[str, int]]:
+) -> Dict[str, Dict[str, Optional[int]]]:
     """Measure every workload with every pipeline.
 
     configs (Dict[str, Path]): The configs of the pipelines by name.
     loads (Dict[str, Words]): The workloads by name.
     threads (int): The number of torch's threads.
     gpu_id (int): The number of the CUDA device, or -1 for the CPU.
-    RETURNS (Dict[str, Dict[str, int]]): The bytes, by workload and pipeline.
+    RETURNS (Dict[str, Dict[str, Optional[int]]]): The bytes, by workload and pipeline; null is for
+        a pipeline that failed.
     """
+    peaks: Dict[str, Dict[str, Optional[int]]] = {load: {} for load in loads}
     # What one prediction has freed, the next would find: each has a process of its own.
     with multiprocessing.get_context("spawn").Pool(1, maxtasksperchild=1) as pool:
-        return {
-            load: {
-                name: pool.apply(peak_of_prediction, (path, texts, threads, gpu_id))
-                for name, path in configs.items()
-            }
-            for load, texts in loads.items()
-        }
+        for load, texts in loads.items():
+            for name, path in configs.items():
+                arguments = (path, texts, threads, gpu_id)
+                try:
+                    peaks[load][name] = pool.apply(peak_of_prediction, arguments)
+                # The cuDNN library refuses an LSTM over a very long document, for example.
+                except RuntimeError as err:
+                    msg.warn(f"{name} fails on {load}.", err)
+                    peaks[load][name] = None
+    return peaks
 
 
 def peak_of_prediction(path: Path, texts: Words, threads: int, gpu_id: int) -> int:

@@ -21,21 +21,22 @@ def main(
     peer: Annotated[List[str], typer.Option(help="NAME=CONFIG of another, the first for ratios")],
     lang: str = "en",
     threads: List[int] = [1, 2],  # noqa: B006
+    gpu_id: Annotated[int, typer.Option(help="A CUDA device, with one thread; -1 for none")] = -1,
     turns: Annotated[int, typer.Option(help="The most turns of prediction")] = FULL.turns,
     train_turns: Annotated[int, typer.Option(help="The number of training steps")] = (
         FULL.train_turns
     ),
     quick: Annotated[bool, typer.Option(help="Try everything at toy size")] = False,
 ) -> None:
-    """Measure pipelines on every CORPUS with each number of THREADS. Write all numbers to
-    OUTPUT (JSON), and tables beside it."""
+    """Measure pipelines on every CORPUS with each number of THREADS, or on a GPU. Write all numbers
+    to OUTPUT (JSON), and tables beside it."""
     sizes = QUICK if quick else replace(FULL, turns=turns, train_turns=train_turns)
     paths = named_paths([*peer, ours])
     peer_name = next(iter(paths))
     results: List[Dict[str, Any]] = []
-    for number in threads:
-        use_device(number, -1)
-        machine = machine_facts(number, -1)
+    for number in [1] if gpu_id >= 0 else threads:
+        use_device(number, gpu_id)
+        machine = machine_facts(number, gpu_id)
         result: Dict[str, Any] = {"machine": machine, "peer": peer_name}
         for name, path in named_paths(corpus).items():
             msg.info(f"{run_label(machine)}, {name}")

@@ -2,7 +2,7 @@
 
 from functools import partial
 from pathlib import Path
-from typing import Any, Callable, Dict, List
+from typing import Any, Callable, Dict, List, Optional
 
 import matplotlib
 import srsly
@@ -42,9 +42,9 @@ def run_label(machine: Dict[str, Any]) -> str:
     return "1 thread" if machine["threads"] == 1 else f"{machine['threads']} threads"
 
 
-def whole(number: float) -> str:
-    """Write a number without decimals."""
-    return f"{number:,.0f}"
+def whole(number: Optional[float]) -> str:
+    """Write a number without decimals, or a dash for what could not be measured."""
+    return "–" if number is None else f"{number:,.0f}"
 
 
 def table(texts: List[str], numbers: List[str], rows: List[List[str]]) -> str:
@@ -113,11 +113,12 @@ def ceilings_table(runs: Runs) -> str:
 
 def memory_table(runs: Runs) -> str:
     """The additional megabytes at the peak."""
-    rows = [
-        [load, name, *(whole(run["memory"][load][name] / 1e6) for run in runs.values())]
-        for load in first_of(runs)["memory"]
-        for name in contestants(runs)
-    ]
+    rows = []
+    for load in first_of(runs)["memory"]:
+        for name in contestants(runs):
+            peaks = [run["memory"][load][name] for run in runs.values()]
+            megabytes = [None if peak is None else peak / 1e6 for peak in peaks]
+            rows.append([load, name, *map(whole, megabytes)])
     return table(["Predicted", "Pipeline"], list(runs), rows)
 
 
@@ -126,7 +127,7 @@ def scaling_table(runs: Runs, axis: str) -> str:
     encoders = first_of(runs)["encoders"]
     columns = [run["scaling"][axis]["rates"][name] for name in encoders for run in runs.values()]
     rows = [
-        [whole(value), *("–" if rate is None else whole(rate) for rate in rates)]
+        [whole(value), *map(whole, rates)]
         for value, *rates in zip(first_of(runs)["scaling"][axis]["values"], *columns, strict=True)
     ]
     header = [f"{name}, {label}" for name in encoders for label in runs]
