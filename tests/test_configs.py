@@ -11,6 +11,9 @@ from spacy.cli.debug_config import debug_config
 from spacy.cli.train import train
 from spacy.tokens import Doc, DocBin
 from spacy.util import load_config, load_model_from_config
+from thinc.api import require_cpu, require_gpu
+
+from .util import needs_gpu
 
 CONFIGS = sorted((Path(__file__).parents[1] / "configs").glob("*.cfg"))
 OVERRIDES = {"training.max_steps": 2, "training.eval_frequency": 1}
@@ -77,13 +80,20 @@ def test_defaults_are_filled_in(name):
     assert set(filled) == {"@architectures", *signature(function).parameters}
 
 
-@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
-def test_config_trains_saves_and_loads(path, corpus, tmp_path, request):
+@pytest.fixture
+def overrides(corpus, request):
+    """What makes the config of the test train on the tiny corpus."""
+    path = request.getfixturevalue("path")
     skip_without_transformers(path)
     overrides = {**OVERRIDES, "paths.train": corpus, "paths.dev": corpus}
     if path.stem == "transformer":
         overrides["components.transformer.model.name"] = request.getfixturevalue("transformer")
         overrides["components.tok2vec.model.encode.width"] = 24
+    return overrides
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
+def test_config_trains_saves_and_loads(path, overrides, tmp_path):
     debug_config(path, overrides=overrides)
     train(path, tmp_path, overrides=overrides)
     nlp = spacy.load(tmp_path / "model-last")
@@ -91,3 +101,31 @@ def test_config_trains_saves_and_loads(path, corpus, tmp_path, request):
     assert nlp.pipe_names == load_config(path)["nlp"]["pipeline"]
     assert [len(doc) for doc in nlp.pipe(["", "Anna sees"])] == [0, 2]
     assert len(doc) == 5 and doc.has_annotation("TAG") == nlp.has_pipe("tagger")
+
+
+@needs_gpu
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
+def test_config_trains_on_a_gpu_and_loads_on_both(path, overrides, tmp_path):
+    texts = ["Anna sees a bird.", "", "Ben sees", "A tree. " * 50]
+    try:
+        train(path, tmp_path, use_gpu=0, overrides={**overrides, "training.max_steps": 20})
+        on_gpu = annotations(tmp_path / "model-last", texts)
+        require_cpu()
+        on_cpu = annotations(tmp_path / "model-last", texts)
+        # What was saved on the CPU loads on the GPU.
+        spacy.load(tmp_path / "model-last").to_disk(tmp_path / "again")
+        require_gpu()
+        again = annotations(tmp_path / "again", texts)
+    finally:
+        require_cpu()
+    assert again[0] == on_gpu[0] == on_cpu[0]
+    # Half of the bits of a bfloat16 number are 0.004 of it.
+    assert on_gpu[1] == pytest.approx(on_cpu[1], abs=0.02)
+    assert again[1] == pytest.approx(on_gpu[1], abs=1e-5)
+
+
+def annotations(path, texts):
+    """What a saved pipeline finds in texts, and the probabilities that it gives to classes."""
+    docs = list(spacy.load(path).pipe(texts))
+    found = [(token.tag_, token.dep_, token.ent_iob_) for doc in docs for token in doc]
+    return found, [probability for doc in docs for probability in doc.cats.values()]

@@ -2,10 +2,14 @@
 
 from typing import Any, Dict, List, Optional
 
+import pytest
 import spacy
+import torch
 from spacy.language import Language
 from spacy.tokens import Doc
 from spacy.training import Example
+
+needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 
 WIDTH = 32
 DILATED: Dict[str, Any] = {

@@ -14,6 +14,8 @@ from spacy_textconv.models import shim as shim_module
 from spacy_textconv.models.encode import build_dilated_conv_encoder_v1
 from spacy_textconv.models.shim import TorchShim
 
+from ..util import needs_gpu
+
 
 class Affine(nn.Module):
     """A module with a parameter that has no dimension."""
@@ -202,7 +204,7 @@ def test_training_mode_ends_with_the_forward_pass():
     assert not any(module.training for module in shim.module.modules())
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@needs_gpu
 def test_on_a_gpu(tmp_path):
     cupy = pytest.importorskip("cupy")
     from thinc.api import NumpyOps, get_ops, use_ops
@@ -213,8 +215,9 @@ def test_on_a_gpu(tmp_path):
     with use_ops("cupy"):
         on_gpu = build_dilated_conv_encoder_v1(width=8, dilations=[1, 2])
         on_gpu.from_bytes(on_cpu.to_bytes())
+        # Torch lets convolutions round their input to the 10 bits of TF32.
         for Y, Z in zip(on_gpu.predict(Xs), expected, strict=True):
-            numpy.testing.assert_allclose(Y.get(), Z, atol=1e-4)
+            numpy.testing.assert_allclose(Y.get(), Z, atol=0.01)
         mixed = build_dilated_conv_encoder_v1(width=8, dilations=[1, 2], mixed_precision=True)
         mixed.from_bytes(on_cpu.to_bytes())
         for Y, Z in zip(mixed.predict(Xs), expected, strict=True):
