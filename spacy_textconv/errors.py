@@ -92,6 +92,10 @@ class Errors(metaclass=_WithCode):
         "`spacy-textconv.NgramLinear.v1`: `[model.ngrams.words]`, for example."
     )
     E024 = "`scale` is {value!r}, but has to be greater than 0."
+    E025 = (
+        "`attrs` is {value!r} for n-grams of the unit '{unit}', but has to name at least one "
+        "attribute for words, and to be ['NORM'] for characters."
+    )
     E030 = (
         "`width` is {width} and `heads` is {heads}, but each head pools an equal share of the "
         "columns, so `heads` has to divide `width`."

@@ -18,18 +18,18 @@ from ..layers import WordCharacters, WordEmbedding
 from ..layers.checks import check_positive
 from .cache import TypeCache
 from .features import (
-    AFFIX,
-    ATTRIBUTES,
     GOLDEN,
     MAX_CHARACTERS,
     WORD_END,
     WORD_START,
     WordTypes,
-    affix_hashes,
+    attr_values,
+    check_attrs,
     code_points,
     find_word_types,
     hash_rows,
     mix_bits,
+    type_attrs,
 )
 from .shim import TorchShim
 from .types import EmbedT
@@ -94,9 +94,7 @@ def build_char_conv_embed_v1(
     """
     if len(attrs) != len(rows):
         raise ValueError(Errors.E012.format(attrs=len(attrs), rows=len(rows)))
-    for attr in attrs:
-        if attr not in ATTRIBUTES and not AFFIX.fullmatch(attr):
-            raise ValueError(Errors.E013.format(attr=attr))
+    check_attrs(attrs)
     for name, number in (("char_maps", char_maps), ("cache_size", cache_size)):
         if number < 0:
             raise ValueError(Errors.E017.format(name=name, value=number))
@@ -196,9 +194,8 @@ def _predict_types(model: EmbedT, types: WordTypes) -> Tensor:
 
 def _key_attrs(model: EmbedT, docs: List[Doc]) -> List[str]:
     """List the attributes that the vector of a word depends on."""
-    attrs = model.attrs["attrs"]
-    names = [attr for attr in attrs if not AFFIX.fullmatch(attr)]
-    if model.attrs["char_rows"] or len(names) < len(attrs):
+    names = type_attrs(model.attrs["attrs"])
+    if model.attrs["char_rows"]:
         names.append("ORTH")
     if model.attrs["static_vectors_width"] is not None:
         names.append(_vectors_attr(docs))
@@ -210,22 +207,16 @@ def _features(
 ) -> Tuple[Tensor, Optional[Tuple[Tensor, Tensor, Tensor]]]:
     """Make the features that are read from words."""
     device = cast(TorchShim, model.shims[0]).device
-    attrs, char_rows = model.attrs["attrs"], model.attrs["char_rows"]
-    affixes = [match for match in map(AFFIX.fullmatch, attrs) if match]
-    texts = types.texts() if affixes or char_rows else []
-    hashed = iter(
-        affix_hashes(
-            [text.lower() for text in texts], [(match[1], int(match[2])) for match in affixes]
-        ).T
-    )
-    columns = [next(hashed) if AFFIX.fullmatch(attr) else types.column(attr) for attr in attrs]
-    values = numpy.array(columns, dtype="uint64").reshape(len(columns), len(types)).T
+    char_rows = model.attrs["char_rows"]
+    values = attr_values(types, model.attrs["attrs"])
     hashes = torch.from_numpy(hash_rows(values, model.attrs["rows"])).to(device)
     if not char_rows:
         return hashes, None
     # As many marks as let the largest kernel see the end of a word of any length.
     end = WORD_END * (model.attrs["max_kernel_size"] - 1)
-    codes, lengths = code_points([WORD_START + text[:MAX_CHARACTERS] + end for text in texts])
+    codes, lengths = code_points(
+        [WORD_START + text[:MAX_CHARACTERS] + end for text in types.texts()]
+    )
     distinct, inverse = numpy.unique(codes, return_inverse=True)
     rows = hash_rows(distinct[:, None], [char_rows])[:, 0]
     characters = (torch.from_numpy(array).to(device) for array in (rows, inverse, lengths))

@@ -9,6 +9,8 @@ import numpy
 from spacy.attrs import IDS
 from spacy.tokens import Doc
 
+from ..errors import Errors
+
 ATTRIBUTES = {name for name in IDS if name}
 AFFIX = re.compile(r"(PREFIX|SUFFIX)([1-9])")
 # The rows of a table that are summed for each value.
@@ -78,6 +80,33 @@ def find_word_types(docs: List[Doc], names: List[str]) -> Tuple[WordTypes, numpy
     keys, first, type_of_token = numpy.unique(keys, return_index=True, return_inverse=True)
     owners = numpy.searchsorted(numpy.cumsum([len(doc) for doc in docs]), first, side="right")
     return WordTypes(names, values[first], keys, docs, owners), type_of_token
+
+
+def check_attrs(attrs: Sequence[str]) -> None:
+    """Refuse names that are neither attributes of tokens nor affixes."""
+    for attr in attrs:
+        if attr not in ATTRIBUTES and not AFFIX.fullmatch(attr):
+            raise ValueError(Errors.E013.format(attr=attr))
+
+
+def type_attrs(attrs: Sequence[str]) -> List[str]:
+    """List the attributes that decide what the values of attributes and affixes are."""
+    names = [attr for attr in attrs if not AFFIX.fullmatch(attr)]
+    return names if len(names) == len(attrs) else [*names, "ORTH"]
+
+
+def attr_values(types: WordTypes, attrs: Sequence[str]) -> numpy.ndarray:
+    """Get the values of attributes, and hashes of affixes, which are those of the lower-cased word.
+
+    types (WordTypes): The words, distinct in `type_attrs(attrs)`.
+    attrs (Sequence[str]): The names, such as "NORM" or "SUFFIX4".
+    RETURNS (numpy.ndarray): 64-bit numbers, of shape (types, attrs).
+    """
+    affixes = [match for match in map(AFFIX.fullmatch, attrs) if match]
+    texts = [text.lower() for text in types.texts()] if affixes else []
+    hashed = iter(affix_hashes(texts, [(match[1], int(match[2])) for match in affixes]).T)
+    columns = [next(hashed) if AFFIX.fullmatch(attr) else types.column(attr) for attr in attrs]
+    return numpy.array(columns, dtype="uint64").reshape(len(columns), len(types)).T
 
 
 def affix_hashes(texts: Sequence[str], affixes: Sequence[Tuple[str, int]]) -> numpy.ndarray:

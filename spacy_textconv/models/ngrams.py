@@ -4,7 +4,6 @@ from typing import Callable, Iterable, List, Literal, Optional, Sequence, Tuple,
 
 import numpy
 from numpy import ndarray
-from spacy.attrs import NORM
 from spacy.tokens import Doc
 from thinc.api import Model
 from thinc.types import Floats1d, Floats2d, Ints1d
@@ -17,16 +16,19 @@ from .features import (
     MAX_CHARACTERS,
     WORD_END,
     WORD_START,
+    attr_values,
+    check_attrs,
     code_points,
     find_word_types,
     mix_bits,
+    type_attrs,
 )
 from .types import ClassifyT
 
 UNITS = ("word", "character")
-# What stands before the first word of a document and after the last one. As few as these two are,
-# no hash of a word will equal them.
-TEXT_START, TEXT_END = (numpy.array([mark], dtype="uint64") for mark in (1, 2))
+DEFAULT_ATTRS = ["NORM"]
+# What stands before the first word of a document and after the last one.
+TEXT_START, TEXT_END = 1, 2
 # The score that a new class starts with: its probability is about 0, and those of the others are
 # what they were. Training raises it in hundreds of steps, in more if the learning rate is low.
 NEW_CLASS_SCORE = -20.0
@@ -42,6 +44,7 @@ def build_ngram_linear_v1(
     *,
     unit: Literal["word", "character"],
     sizes: List[int],
+    attrs: List[str] = DEFAULT_ATTRS,
     rows: int = 262144,
     scale: float = 1.0,
     nO: Optional[int] = None,
@@ -52,12 +55,17 @@ def build_ngram_linear_v1(
     occurs in documents of the class than in others (Wang and Manning 2012, "Baselines and bigrams:
     simple, good sentiment and topic classification", section 2). All ratios are 1 before that.
 
-    Words are compared by their norm. N-grams of words may begin before the first word of the
-    document and end after the last one; those of characters lie within one word, whose ends count
-    as characters.
+    N-grams of words may begin before the first word of the document and end after the last one.
+    They are found once for each attribute that words are compared by. Beside the norm, the first
+    and the last letters do what a stemmer does: "PREFIX4" joins forms with different endings, and
+    "SUFFIX4" those that differ in what stands before them, such as the particles of Hebrew.
+    N-grams of characters are those of the norm, and lie within one word, whose ends count as
+    characters.
 
     unit (str): "word" or "character".
     sizes (List[int]): The numbers of words or characters of an n-gram.
+    attrs (List[str]): What words are compared by: attributes of spaCy's tokens, and affixes of the
+        lower-cased form with their length, such as "PREFIX4". For characters, it is the norm.
     rows (int): The number of rows of the table of n-grams, which are hashed.
     scale (float): What all scores are multiplied by: how fast this layer learns.
     nO (Optional[int]): The number of classes; null leaves it to the data.
@@ -67,6 +75,9 @@ def build_ngram_linear_v1(
     check_choice("unit", unit, UNITS)
     check_positives("sizes", sizes)
     check_positive("rows", rows)
+    check_attrs(attrs)
+    if not attrs or (unit == "character" and attrs != DEFAULT_ATTRS):
+        raise ValueError(Errors.E025.format(unit=unit, value=attrs))
     if scale <= 0.0:
         raise ValueError(Errors.E024.format(value=scale))
     return Model(
@@ -75,7 +86,13 @@ def build_ngram_linear_v1(
         init=init,
         dims={"nO": nO},
         params={"W": None, "b": None, "ratios": None},
-        attrs={"unit": unit, "sizes": list(sizes), "rows": rows, "scale": scale},
+        attrs={
+            "unit": unit,
+            "sizes": list(sizes),
+            "attrs": list(attrs),
+            "rows": rows,
+            "scale": scale,
+        },
     )
 
 
@@ -165,8 +182,10 @@ def resize_output(model: ClassifyT, nO: int) -> ClassifyT:
 
 def find_ngrams(model: ClassifyT, docs: List[Doc]) -> NgramsT:
     """Find the distinct rows of the n-grams of each document."""
-    find = word_ngrams if model.attrs["unit"] == "word" else character_ngrams
-    return find(docs, model.attrs["sizes"], model.attrs["rows"])
+    sizes, rows = model.attrs["sizes"], model.attrs["rows"]
+    if model.attrs["unit"] == "word":
+        return word_ngrams(docs, model.attrs["attrs"], sizes, rows)
+    return character_ngrams(docs, sizes, rows)
 
 
 def share_scores(model: ClassifyT, doc: Doc, column: int) -> Tuple[ndarray, float]:
@@ -181,8 +200,12 @@ def share_scores(model: ClassifyT, doc: Doc, column: int) -> Tuple[ndarray, floa
         score: the bias, and what comes from the start and the end of the document alone. *Shape:*
         (tokens,)
     """
-    share = _share_words if model.attrs["unit"] == "word" else _share_characters
-    rows, tokens, shares = share(doc, model.attrs["sizes"], model.attrs["rows"])
+    if model.attrs["unit"] == "word":
+        rows, tokens, shares = _share_words(
+            doc, model.attrs["attrs"], model.attrs["sizes"], model.attrs["rows"]
+        )
+    else:
+        rows, tokens, shares = _share_characters(doc, model.attrs["sizes"], model.attrs["rows"])
     weights, ratios = (
         model.ops.to_numpy(cast(Floats2d, model.get_param(name))[:, column])[rows]
         for name in ("W", "ratios")
@@ -194,25 +217,23 @@ def share_scores(model: ClassifyT, doc: Doc, column: int) -> Tuple[ndarray, floa
     return added[:-1], float(bias) + float(added[-1])
 
 
-def word_ngrams(docs: List[Doc], sizes: List[int], rows: int) -> NgramsT:
-    """Find the distinct rows of the n-grams of words."""
-    parts = [part for doc in docs for part in (TEXT_START, doc.to_array([NORM]).ravel(), TEXT_END)]
-    words = numpy.concatenate(parts) if parts else numpy.zeros(0, dtype="uint64")
-    owners = numpy.repeat(numpy.arange(len(docs)), [len(doc) + 2 for doc in docs])
-    hashes, owners = _hash_ngrams(words, owners, sizes)
-    return _split(_distinct(hashes, owners, rows), rows, len(docs))
+def word_ngrams(docs: List[Doc], attrs: List[str], sizes: List[int], rows: int) -> NgramsT:
+    """Find the distinct rows of the n-grams of words, for all attributes together."""
+    columns, owners = _marked_words(docs, attrs)
+    found = [_distinct(*_hash_ngrams(column, owners, sizes), rows) for column in columns]
+    return _split(numpy.unique(numpy.concatenate(found)), rows, len(docs))
 
 
-def _share_words(doc: Doc, sizes: List[int], rows: int) -> SharesT:
+def _share_words(doc: Doc, attrs: List[str], sizes: List[int], rows: int) -> SharesT:
     """Find the rows of the n-grams of words, the tokens they lie on, and the share of each."""
-    words = numpy.concatenate([TEXT_START, doc.to_array([NORM]).ravel(), TEXT_END])
-    hashes, _ = _hash_ngrams(words, numpy.zeros(len(words)), sizes)
+    columns, owners = _marked_words([doc], attrs)
+    hashes = numpy.concatenate([_hash_ngrams(column, owners, sizes)[0] for column in columns])
     picked = (hashes % numpy.uint64(rows)).astype("int64")
     # In the order of the hashes: where each n-gram begins, and how many words it has.
     distinct = sorted(set(sizes))
-    numbers = [max(len(words) + 1 - size, 0) for size in distinct]
-    starts = numpy.concatenate([numpy.arange(number) for number in numbers])
-    lengths = numpy.repeat(distinct, numbers)
+    numbers = [max(len(owners) + 1 - size, 0) for size in distinct]
+    starts = numpy.tile(numpy.concatenate([numpy.arange(n) for n in numbers]), len(columns))
+    lengths = numpy.tile(numpy.repeat(distinct, numbers), len(columns))
     ngram_of_word = numpy.repeat(numpy.arange(len(starts)), lengths)
     offsets = numpy.arange(len(ngram_of_word)) - (lengths.cumsum() - lengths)[ngram_of_word]
     # The start of the document is no token.
@@ -226,6 +247,25 @@ def _share_words(doc: Doc, sizes: List[int], rows: int) -> SharesT:
     occurrences = numpy.bincount(picked)[picked]
     shares = 1 / (occurrences * covered.clip(1))
     return picked[ngrams], tokens, shares[ngrams]
+
+
+def _marked_words(docs: List[Doc], attrs: List[str]) -> Tuple[ndarray, ndarray]:
+    """Lay the words of documents end to end, each document between two marks.
+
+    RETURNS (Tuple[numpy.ndarray, numpy.ndarray]): The values of words and marks, of shape (attrs,
+        words), and the document of each, of shape (words,).
+    """
+    lengths = numpy.array([len(doc) + 2 for doc in docs], dtype="int64")
+    stops = lengths.cumsum()
+    columns = numpy.zeros((len(attrs), lengths.sum()), dtype="uint64")
+    columns[:, stops - lengths], columns[:, stops - 1] = TEXT_START, TEXT_END
+    if any(map(len, docs)):
+        types, type_of_token = find_word_types(docs, type_attrs(attrs))
+        # A prefix is not the suffix that has the same letters from the end of the word.
+        values = attr_values(types, attrs) + numpy.arange(len(attrs), dtype="uint64") * GOLDEN
+        # As few as the marks are, no hash of a word will equal them.
+        columns[:, columns[0] == 0] = values[type_of_token].T
+    return columns, numpy.repeat(numpy.arange(len(docs)), lengths)
 
 
 def _share_characters(doc: Doc, sizes: List[int], rows: int) -> SharesT:

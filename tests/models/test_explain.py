@@ -12,7 +12,7 @@ from spacy.tokens import Doc
 from thinc.api import Linear, Model, chain, fix_random_seed, set_dropout_rate, with_array
 
 from spacy_textconv.models.explain import make_maps
-from spacy_textconv.models.ngrams import build_ngram_linear_v1, share_scores, word_ngrams
+from spacy_textconv.models.ngrams import build_ngram_linear_v1, find_ngrams, share_scores
 from spacy_textconv.models.predict import build_text_cat_conv_v1
 
 from ..util import CONVOLUTIONS, WIDTH, tok2vec
@@ -107,8 +107,10 @@ def test_attention_adds_up_to_one():
         assert len(made) == 2 and made[0].weights.shape == (length,)
 
 
-def ngrams(unit, sizes, rows=5000):
-    model = build_ngram_linear_v1(unit=unit, sizes=sizes, rows=rows, scale=0.5, nO=2)
+def ngrams(unit, sizes, rows=5000, attrs=("NORM",)):
+    model = build_ngram_linear_v1(
+        unit=unit, sizes=sizes, attrs=list(attrs), rows=rows, scale=0.5, nO=2
+    )
     return scrambled(model.initialize())
 
 
@@ -116,10 +118,17 @@ def ngrams(unit, sizes, rows=5000):
 @pytest.mark.parametrize("rows", [3, 5000])
 @pytest.mark.parametrize("text", ["a good bird and a bad bird", "rain", ""])
 @pytest.mark.parametrize(
-    "unit, sizes", [("word", [1, 2, 4]), ("word", [3]), ("word", [9]), ("character", [3, 1])]
+    "unit, sizes, attrs",
+    [
+        ("word", [1, 2, 4], ["NORM"]),
+        ("word", [3], ["NORM"]),
+        ("word", [9], ["NORM"]),
+        ("word", [2, 3], ["PREFIX2", "NORM", "SUFFIX1"]),
+        ("character", [3, 1], ["NORM"]),
+    ],
 )
-def test_parts_of_ngrams_add_up_to_the_score(unit, sizes, text, rows):
-    model = ngrams(unit, sizes, rows)
+def test_parts_of_ngrams_add_up_to_the_score(unit, sizes, attrs, text, rows):
+    model = ngrams(unit, sizes, rows, attrs)
     weights, rest = share_scores(model, doc(text), 1)
     assert weights.shape == (len(doc(text)),)
     score = model.predict([doc(text)])[0, 1]
@@ -130,7 +139,7 @@ def test_parts_of_ngrams_add_up_to_the_score(unit, sizes, text, rows):
 
 def test_ngrams_are_shared_among_their_words():
     model = ngrams("word", [2])
-    first, last, both = ({*word_ngrams([doc(t)], [2], 5000)[0]} for t in ("a", "b", "a b"))
+    first, last, both = ({*find_ngrams(model, [doc(t)])[0]} for t in ("a", "b", "a b"))
     W, ratios = (model.get_param(name)[:, 0] for name in ("W", "ratios"))
 
     def part(found):

@@ -16,6 +16,7 @@ from ..util import CONVOLUTIONS, WIDTH, tok2vec
 
 VOCAB = spacy.blank("en").vocab
 UNITS = [("word", [1, 2]), ("character", [2, 3])]
+AFFIXES = {"PREFIX2": lambda word: word[:2], "SUFFIX2": lambda word: word[-2:]}
 words = st.lists(st.text("abאב", min_size=1, max_size=4), max_size=6)
 
 
@@ -50,6 +51,32 @@ def test_documents_share_the_rows_of_the_ngrams_that_they_share(unit, sizes, fir
     a, b = found(layer(unit, sizes), doc(*first), doc(*second))
     one, other = (ngrams(unit, sizes, words) for words in (first, second))
     assert (len(a), len(b), len(a & b)) == (len(one), len(other), len(one & other))
+
+
+@given(words, words)
+def test_each_attribute_has_ngrams_of_its_own(first, second):
+    model = layer(sizes=[1, 2], attrs=["NORM", *AFFIXES])
+    a, b = found(model, doc(*first), doc(*second))
+    one, other = (
+        {
+            # The marks of start and end are those of all attributes.
+            ngram if set(ngram) <= {"<", ">"} else (attr, *ngram)
+            for attr, cut in {"NORM": str, **AFFIXES}.items()
+            for ngram in ngrams("word", [1, 2], map(cut, words))
+        }
+        for words in (first, second)
+    )
+    assert (len(a), len(b), len(a & b)) == (len(one), len(other), len(one & other))
+
+
+def test_affixes_join_the_forms_of_a_word():
+    stems, endings = (layer(sizes=[2], attrs=[attr]) for attr in ("PREFIX4", "SUFFIX4"))
+    for model, first, second in (
+        (stems, ("They", "Worked"), ("they", "workers")),
+        (endings, ("ספר", "וילדים"), ("ספר", "הילדים")),
+    ):
+        one, other = found(model, doc(*first), doc(*second))
+        assert one == other and len(one) == 3
 
 
 @pytest.mark.parametrize("unit, sizes", UNITS)
@@ -180,10 +207,20 @@ def test_callback_refuses_a_model_without_ngrams():
 
 
 @pytest.mark.parametrize(
-    "settings", [{"unit": "letter"}, {"sizes": []}, {"sizes": [0]}, {"rows": 0}, {"scale": 0.0}]
+    "settings, message",
+    [
+        ({"unit": "letter"}, "`unit` is 'letter'"),
+        ({"sizes": []}, "`sizes` is "),
+        ({"sizes": [0]}, "`sizes` is "),
+        ({"rows": 0}, "`rows` is 0"),
+        ({"scale": 0.0}, "E024.*`scale` is 0.0"),
+        ({"attrs": ["STEM"]}, "E013.*'STEM'"),
+        ({"attrs": []}, "E025.*`attrs` is .*'word'"),
+        ({"unit": "character", "attrs": ["PREFIX4"]}, "E025.*`attrs` is .*'character'"),
+    ],
 )
-def test_bad_settings(settings):
-    with pytest.raises(ValueError, match=next(iter(settings))):
+def test_settings_are_checked(settings, message):
+    with pytest.raises(ValueError, match=message):
         build_ngram_linear_v1(**{"unit": "word", "sizes": [1], **settings})
 
 
