@@ -21,6 +21,7 @@ from .features import (
     code_points,
     find_word_types,
     mix_bits,
+    sort_distinct,
     type_attrs,
 )
 from .types import ClassifyT
@@ -221,7 +222,7 @@ def word_ngrams(docs: List[Doc], attrs: List[str], sizes: List[int], rows: int) 
     """Find the distinct rows of the n-grams of words, for all attributes together."""
     columns, owners = _marked_words(docs, attrs)
     found = [_distinct(*_hash_ngrams(column, owners, sizes), rows) for column in columns]
-    return _split(numpy.unique(numpy.concatenate(found)), rows, len(docs))
+    return _split(sort_distinct(numpy.concatenate(found)), rows, len(docs))
 
 
 def _share_words(doc: Doc, attrs: List[str], sizes: List[int], rows: int) -> SharesT:
@@ -286,7 +287,7 @@ def character_ngrams(docs: List[Doc], sizes: List[int], rows: int) -> NgramsT:
     types, type_of_token = find_word_types(docs, ["NORM"])
     # Each distinct word of each document.
     owner_of_token = numpy.repeat(numpy.arange(len(docs)), lengths)
-    pairs = numpy.unique(owner_of_token * len(types) + type_of_token)
+    pairs = sort_distinct(owner_of_token * len(types) + type_of_token)
     found = []
     for start in range(0, len(pairs), WORDS_PER_SLICE):
         owners, type_of_word = numpy.divmod(pairs[start : start + WORDS_PER_SLICE], len(types))
@@ -297,7 +298,7 @@ def character_ngrams(docs: List[Doc], sizes: List[int], rows: int) -> NgramsT:
         offsets = (counts.cumsum() - counts)[positions] - (repeats.cumsum() - repeats)
         ngrams = numpy.repeat(offsets, repeats) + numpy.arange(repeats.sum())
         found.append(_distinct(hashes[ngrams], numpy.repeat(owners, repeats), rows))
-    return _split(numpy.unique(numpy.concatenate(found)), rows, len(docs))
+    return _split(sort_distinct(numpy.concatenate(found)), rows, len(docs))
 
 
 def _hash_words(texts: List[str], sizes: List[int]) -> Tuple[ndarray, ndarray]:
@@ -325,7 +326,7 @@ def _hash_ngrams(keys: ndarray, owners: ndarray, sizes: List[int]) -> Tuple[ndar
 
 def _distinct(hashes: ndarray, owners: ndarray, rows: int) -> ndarray:
     """Find the distinct pairs of a document and a row, as one number each, in order."""
-    return numpy.unique(owners * rows + (hashes % numpy.uint64(rows)).astype("int64"))
+    return sort_distinct(owners * rows + (hashes % numpy.uint64(rows)).astype("int64"))
 
 
 def _split(pairs: ndarray, rows: int, n_docs: int) -> NgramsT:

@@ -13,6 +13,7 @@ from spacy_textconv.models.features import (
     find_word_types,
     hash_rows,
     mix_bits,
+    sort_distinct,
 )
 
 VOCAB = spacy.blank("xx").vocab
@@ -106,6 +107,12 @@ def test_bits_are_mixed_as_in_splitmix64():
     states = numpy.arange(1, 4, dtype="uint64") * GOLDEN
     published = [0xE220A8397B1DCDAF, 0x6E789E6AA1B965F4, 0x06C45D188009454F]
     assert mix_bits(states).tolist() == published
+
+
+@given(st.lists(st.integers(-5, 5) | st.integers(-(2**63), 2**63 - 1)))
+def test_equal_numbers_are_left_out(values):
+    distinct = sort_distinct(numpy.array(values, dtype="int64"))
+    assert distinct.tolist() == sorted(set(values))
 
 
 def test_rows_stay_in_their_own_part_of_the_table():
