@@ -219,7 +219,7 @@ def main(metrics: List[Path], output: Path = Path("metrics"), accuracy: Path = P
         "Megabytes at the peak of embedding and encoding, on top of what was in use before.",
         memory_table(runs),
         "## Scaling of the encoders",
-        "Words per second on random vectors. A dash: it took too long before.",
+        "Words per second on random vectors. A dash: it failed, or took too long before.",
         *(scaling_table(runs, axis) for axis in AXES),
         scaling,
         "## Accuracy over speed",
