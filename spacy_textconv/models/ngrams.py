@@ -48,6 +48,7 @@ def build_ngram_linear_v1(
     attrs: List[str] = DEFAULT_ATTRS,
     rows: int = 262144,
     scale: float = 1.0,
+    normalize: bool = False,
     nO: Optional[int] = None,
 ) -> Model[List[Doc], Floats2d]:
     """Build a linear map from the n-grams of a document to the scores of its classes. An n-gram
@@ -69,6 +70,8 @@ def build_ngram_linear_v1(
         lower-cased form with their length, such as "PREFIX4". For characters, it is the norm.
     rows (int): The number of rows of the table of n-grams, which are hashed.
     scale (float): What all scores are multiplied by: how fast this layer learns.
+    normalize (bool): Whether the scores of a document are divided by the square root of the number
+        of its n-grams, so that a long one has no larger scores than a short one.
     nO (Optional[int]): The number of classes; null leaves it to the data.
     RETURNS (Model[List[Doc], Floats2d]): The scores, with no activation.
     RAISES (ValueError): If a setting is out of its range.
@@ -93,6 +96,7 @@ def build_ngram_linear_v1(
             "attrs": list(attrs),
             "rows": rows,
             "scale": scale,
+            "normalize": normalize,
         },
     )
 
@@ -109,22 +113,23 @@ def init(model: ClassifyT, X: Optional[List[Doc]] = None, Y: Optional[Floats2d] 
 def forward(
     model: ClassifyT, docs: List[Doc], is_train: bool
 ) -> Tuple[Floats2d, Callable[[Floats2d], List[Doc]]]:
-    ops, scale = model.ops, model.attrs["scale"]
+    ops = model.ops
     found, counts = find_ngrams(model, docs)
+    factors = ops.asarray2f(cast(Floats2d, _factors(model, counts)[:, None]))
     rows = ops.asarray1i(cast(Ints1d, found))
     lengths = ops.asarray1i(cast(Ints1d, counts))
-    ratios = cast(Floats2d, model.get_param("ratios"))[rows] * scale
+    ratios = cast(Floats2d, model.get_param("ratios"))[rows]
     weights = cast(Floats2d, model.get_param("W"))[rows]
     Y = ops.alloc2f(len(docs), model.get_dim("nO"))
     # Thinc can't sum up nothing.
     if len(found):
-        Y += ops.reduce_sum(cast(Floats2d, ratios * weights), lengths)
+        Y += ops.reduce_sum(cast(Floats2d, ratios * weights), lengths) * factors
     Y += cast(Floats1d, model.get_param("b"))
 
     def backprop(dY: Floats2d) -> List[Doc]:
         if len(found):
             dW = ops.alloc2f(*cast(Floats2d, model.get_param("W")).shape)
-            ops.scatter_add(dW, rows, ops.backprop_reduce_sum(dY, lengths) * ratios)
+            ops.scatter_add(dW, rows, ops.backprop_reduce_sum(dY * factors, lengths) * ratios)
             model.inc_grad("W", dW)
         model.inc_grad("b", dY.sum(axis=0))
         return []
@@ -189,6 +194,14 @@ def find_ngrams(model: ClassifyT, docs: List[Doc]) -> NgramsT:
     return character_ngrams(docs, sizes, rows)
 
 
+def _factors(model: ClassifyT, counts: ndarray) -> ndarray:
+    """Get what the sum over the n-grams of each document is multiplied by, from their number."""
+    factors = numpy.full(len(counts), model.attrs["scale"], dtype="float32")
+    if model.attrs["normalize"]:
+        factors /= numpy.sqrt(counts.clip(1))
+    return factors
+
+
 def share_scores(model: ClassifyT, doc: Doc, column: int) -> Tuple[ndarray, float]:
     """Share the score of a class out over the tokens that it comes from. What an n-gram adds to the
     score goes in equal parts to the places where it occurs: of words, to those that it consists of;
@@ -211,7 +224,8 @@ def share_scores(model: ClassifyT, doc: Doc, column: int) -> Tuple[ndarray, floa
         model.ops.to_numpy(cast(Floats2d, model.get_param(name))[:, column])[rows]
         for name in ("W", "ratios")
     )
-    parts = weights.astype("float64") * ratios * model.attrs["scale"] * shares
+    [factor] = _factors(model, numpy.array([len(sort_distinct(rows))]))
+    parts = weights.astype("float64") * ratios * factor * shares
     # What belongs to no token is counted after the last one.
     added = numpy.bincount(tokens, parts, minlength=len(doc) + 1)
     bias = cast(Floats1d, model.get_param("b"))[column]

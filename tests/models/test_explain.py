@@ -107,10 +107,8 @@ def test_attention_adds_up_to_one():
         assert len(made) == 2 and made[0].weights.shape == (length,)
 
 
-def ngrams(unit, sizes, rows=5000, attrs=("NORM",)):
-    model = build_ngram_linear_v1(
-        unit=unit, sizes=sizes, attrs=list(attrs), rows=rows, scale=0.5, nO=2
-    )
+def ngrams(unit, sizes, rows=5000, **settings):
+    model = build_ngram_linear_v1(unit=unit, sizes=sizes, rows=rows, scale=0.5, nO=2, **settings)
     return scrambled(model.initialize())
 
 
@@ -118,17 +116,18 @@ def ngrams(unit, sizes, rows=5000, attrs=("NORM",)):
 @pytest.mark.parametrize("rows", [3, 5000])
 @pytest.mark.parametrize("text", ["a good bird and a bad bird", "rain", ""])
 @pytest.mark.parametrize(
-    "unit, sizes, attrs",
+    "unit, sizes, settings",
     [
-        ("word", [1, 2, 4], ["NORM"]),
-        ("word", [3], ["NORM"]),
-        ("word", [9], ["NORM"]),
-        ("word", [2, 3], ["PREFIX2", "NORM", "SUFFIX1"]),
-        ("character", [3, 1], ["NORM"]),
+        ("word", [1, 2, 4], {}),
+        ("word", [3], {}),
+        ("word", [9], {}),
+        ("word", [2, 3], {"attrs": ["PREFIX2", "NORM", "SUFFIX1"], "normalize": True}),
+        ("character", [3, 1], {}),
+        ("character", [2], {"normalize": True}),
     ],
 )
-def test_parts_of_ngrams_add_up_to_the_score(unit, sizes, attrs, text, rows):
-    model = ngrams(unit, sizes, rows, attrs)
+def test_parts_of_ngrams_add_up_to_the_score(unit, sizes, settings, text, rows):
+    model = ngrams(unit, sizes, rows, **settings)
     weights, rest = share_scores(model, doc(text), 1)
     assert weights.shape == (len(doc(text)),)
     score = model.predict([doc(text)])[0, 1]

@@ -104,15 +104,19 @@ def test_words_are_compared_by_their_norm_and_marked_at_the_ends():
     assert len(upper) == 3
 
 
+@pytest.mark.parametrize("normalize", [False, True])
 @pytest.mark.parametrize("unit, sizes", UNITS)
-def test_scores_and_gradients(unit, sizes):
-    model = layer(unit, sizes, rows=50, scale=0.5)
+def test_scores_and_gradients(unit, sizes, normalize):
+    model = layer(unit, sizes, rows=50, scale=0.5, normalize=normalize)
     rng = numpy.random.default_rng(0)
     for name in ("W", "ratios", "b"):
         model.set_param(name, rng.normal(size=model.get_param(name).shape).astype("float32"))
     docs = [doc("a", "good", "bird"), doc(), doc("good", "good")]
     W, ratios, b = (model.get_param(name) for name in ("W", "ratios", "b"))
-    expected = [0.5 * (W * ratios)[sorted(rows)].sum(axis=0) + b for rows in found(model, *docs)]
+    expected = []
+    for picked in found(model, *docs):
+        factor = 0.5 / max(len(picked), 1) ** 0.5 if normalize else 0.5
+        expected.append(factor * (W * ratios)[sorted(picked)].sum(axis=0) + b)
     Y, backprop = model.begin_update(docs)
     assert_allclose(Y, expected, rtol=1e-4, atol=1e-5)
     dY = rng.normal(size=Y.shape).astype("float32")
