@@ -139,6 +139,21 @@ def test_an_encoder_that_is_too_slow_sits_out(scripts):
             assert first and not any(rest)
 
 
+def test_an_encoder_that_fails_sits_out(scripts, monkeypatch):
+    def prepare(lengths, name, **size):
+        def fail():
+            raise RuntimeError("too long for the device")
+
+        return fail if name == "TorchBiLSTMEncoder" and len(lengths) > 1 else lambda: None
+
+    monkeypatch.setattr(scripts.measure, "prepare_encoder", prepare)
+    rates = scripts.measure.measure_scaling([5], scripts.measure.QUICK)["batch"]["rates"]
+    # The batches have one document, and then two.
+    first, second = rates["TorchBiLSTMEncoder"]
+    assert first and second is None
+    assert all(map(all, (rates[name] for name in ENCODERS if name != "TorchBiLSTMEncoder")))
+
+
 def test_lengths_make_the_number_of_words(scripts):
     assert scripts.measure.lengths_up_to(10, [3, 4]) == [3, 4, 3]
     assert scripts.measure.lengths_up_to(4, [3]) == [3, 1]
@@ -194,6 +209,14 @@ def test_who_has_not_been_evaluated_is_left_out_and_named(scripts, tmp_path, cap
 def test_the_report_does_without_accuracies(scripts, metrics, tmp_path):
     text = write_report(scripts, [metrics], tmp_path, tmp_path)
     assert "No pipeline has been evaluated yet." in text
+
+
+def test_the_report_has_a_dash_for_what_failed(scripts, result, tmp_path):
+    load = next(iter(result["memory"]))
+    result["memory"][load]["spacy_bilstm"] = None
+    srsly.write_json(tmp_path / "speed.json", result)
+    text = write_report(scripts, [tmp_path / "speed.json"], tmp_path, tmp_path)
+    assert f"| {load} | spacy_bilstm | – |" in text
 
 
 def test_the_project_uses_files_that_exist():
