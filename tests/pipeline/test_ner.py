@@ -566,7 +566,7 @@ if __name__ == "__main__":
 """
 
 
-@pytest.mark.parametrize("method", [pytest.param("fork", marks=pytest.mark.slow), "spawn"])
+@pytest.mark.parametrize("method", ["fork", pytest.param("spawn", marks=pytest.mark.slow)])
 def test_two_processes(method, nlp, tmp_path):
     if method == "fork" and sys.platform != "linux":
         pytest.skip("fork is the default on Linux only")

@@ -159,6 +159,7 @@ def test_lengths_make_the_number_of_words(scripts):
     assert scripts.measure.lengths_up_to(4, [3]) == [3, 1]
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="needs /proc")
 def test_the_peak_holds_the_vectors_at_least(scripts):
     config = ROOT / "configs" / "tagger.cfg"
