@@ -214,9 +214,7 @@ def _features(
         return hashes, None
     # As many marks as let the largest kernel see the end of a word of any length.
     end = WORD_END * (model.attrs["max_kernel_size"] - 1)
-    codes, lengths = code_points(
-        [WORD_START + text[:MAX_CHARACTERS] + end for text in types.texts()]
-    )
+    codes, lengths = code_points([WORD_START + word[:MAX_CHARACTERS] + end for word in types.words])
     distinct, inverse = numpy.unique(codes, return_inverse=True)
     rows = hash_rows(distinct[:, None], [char_rows])[:, 0]
     characters = (torch.from_numpy(array).to(device) for array in (rows, inverse, lengths))

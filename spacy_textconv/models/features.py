@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import dataclass, replace
+from functools import cached_property
 from itertools import accumulate
 from typing import List, Sequence, Tuple
 
@@ -56,6 +57,11 @@ class WordTypes:
         """Get the values of one attribute."""
         return self.values[:, self.names.index(name)]
 
+    @cached_property
+    def words(self) -> List[str]:
+        """The words themselves."""
+        return self.texts("ORTH")
+
     def texts(self, name: str = "ORTH") -> List[str]:
         """Look up the words themselves, or the values of another attribute."""
         stores = [self.docs[owner].vocab.strings for owner in self.owners.tolist()]
@@ -103,7 +109,7 @@ def attr_values(types: WordTypes, attrs: Sequence[str]) -> numpy.ndarray:
     RETURNS (numpy.ndarray): 64-bit numbers, of shape (types, attrs).
     """
     affixes = [match for match in map(AFFIX.fullmatch, attrs) if match]
-    texts = [text.lower() for text in types.texts()] if affixes else []
+    texts = [word.lower() for word in types.words] if affixes else []
     hashed = iter(affix_hashes(texts, [(match[1], int(match[2])) for match in affixes]).T)
     columns = [next(hashed) if AFFIX.fullmatch(attr) else types.column(attr) for attr in attrs]
     return numpy.array(columns, dtype="uint64").reshape(len(columns), len(types)).T

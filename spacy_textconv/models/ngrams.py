@@ -234,21 +234,19 @@ def share_scores(model: ClassifyT, doc: Doc, column: int) -> Tuple[ndarray, floa
 
 def word_ngrams(docs: List[Doc], attrs: List[str], sizes: List[int], rows: int) -> NgramsT:
     """Find the distinct rows of the n-grams of words, for all attributes together."""
-    columns, owners = _marked_words(docs, attrs)
-    found = [_distinct(*_hash_ngrams(column, owners, sizes), rows) for column in columns]
-    return _split(sort_distinct(numpy.concatenate(found)), rows, len(docs))
+    hashes, owners = _hash_word_ngrams(docs, attrs, sizes)
+    return _split(_distinct(hashes, owners, rows), rows, len(docs))
 
 
 def _share_words(doc: Doc, attrs: List[str], sizes: List[int], rows: int) -> SharesT:
     """Find the rows of the n-grams of words, the tokens they lie on, and the share of each."""
-    columns, owners = _marked_words([doc], attrs)
-    hashes = numpy.concatenate([_hash_ngrams(column, owners, sizes)[0] for column in columns])
+    hashes, _ = _hash_word_ngrams([doc], attrs, sizes)
     picked = (hashes % numpy.uint64(rows)).astype("int64")
     # In the order of the hashes: where each n-gram begins, and how many words it has.
     distinct = sorted(set(sizes))
-    numbers = [max(len(owners) + 1 - size, 0) for size in distinct]
-    starts = numpy.tile(numpy.concatenate([numpy.arange(n) for n in numbers]), len(columns))
-    lengths = numpy.tile(numpy.repeat(distinct, numbers), len(columns))
+    numbers = [max(len(doc) + 3 - size, 0) for size in distinct]
+    starts = numpy.tile(numpy.concatenate([numpy.arange(n) for n in numbers]), len(attrs))
+    lengths = numpy.tile(numpy.repeat(distinct, numbers), len(attrs))
     ngram_of_word = numpy.repeat(numpy.arange(len(starts)), lengths)
     offsets = numpy.arange(len(ngram_of_word)) - (lengths.cumsum() - lengths)[ngram_of_word]
     # The start of the document is no token.
@@ -262,6 +260,16 @@ def _share_words(doc: Doc, attrs: List[str], sizes: List[int], rows: int) -> Sha
     occurrences = numpy.bincount(picked)[picked]
     shares = 1 / (occurrences * covered.clip(1))
     return picked[ngrams], tokens, shares[ngrams]
+
+
+def _hash_word_ngrams(
+    docs: List[Doc], attrs: List[str], sizes: List[int]
+) -> Tuple[ndarray, ndarray]:
+    """Hash the n-grams of words, one attribute after the other, and say whose each of them is."""
+    columns, owners = _marked_words(docs, attrs)
+    hashed = [_hash_ngrams(column, owners, sizes) for column in columns]
+    hashes, owners_of_hashes = map(numpy.concatenate, zip(*hashed, strict=True))
+    return hashes, owners_of_hashes
 
 
 def _marked_words(docs: List[Doc], attrs: List[str]) -> Tuple[ndarray, ndarray]:
