@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.nn import Parameter
 
 from .characters import WordCharacters
-from .checks import check_dropout, check_positive
+from .checks import check_dropout, check_positive, check_positives
 from .packing import PaddedLinear
 
 
@@ -102,8 +102,8 @@ class WordEmbedding(nn.Module):
         check_positive("width", width)
         check_positive("table_width", table_width)
         check_positive("pieces", pieces)
-        for number in rows:
-            check_positive("rows", number)
+        if rows:
+            check_positives("rows", rows)
         check_dropout(dropout)
         table = torch.empty(sum(rows), table_width).uniform_(-0.1, 0.1)
         self.table = Parameter(table) if rows else None

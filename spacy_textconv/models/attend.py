@@ -1,6 +1,5 @@
 """The third step: vectors of the tokens of a document to one vector of the document."""
 
-from itertools import accumulate
 from typing import Callable, List, Literal, Sequence, Tuple, Union, cast
 
 import torch
@@ -13,7 +12,7 @@ from ..errors import Errors
 from ..layers import AttentionPooling, ConvPooling, KMaxPooling, Pooling, Pyramid
 from ..layers.checks import check_choice, check_positive
 from ..layers.pooling import POOLINGS, make_pooling
-from .shim import TorchShim
+from .shim import TorchShim, no_backprop, split_rows
 from .types import AttendT
 
 
@@ -129,7 +128,7 @@ def attention_weights(model: AttendT, Xs: List[Floats2d]) -> List[Floats2d]:
         raise ValueError(Errors.E034.format(name=model.name))
     with torch.inference_mode():
         weights = module.weights(*join_rows(model, Xs))
-    return _split(cast(Floats2d, torch2xp(weights)), [len(X) for X in Xs])
+    return split_rows(weights, [len(X) for X in Xs])
 
 
 def join_rows(model: AttendT, Xs: Sequence[Floats2d]) -> Tuple[Tensor, Tensor]:
@@ -148,8 +147,9 @@ def join_rows(model: AttendT, Xs: Sequence[Floats2d]) -> Tuple[Tensor, Tensor]:
             raise ValueError(Errors.E031.format(width=width, actual=X.shape[1]))
         # Some embedding layers give an empty document no columns either.
         parts.append(cast(Floats2d, X.reshape((len(X), width))))
-    x = xp2torch(model.ops.xp.concatenate(parts).astype("float32", copy=False))
-    return x, torch.tensor([len(X) for X in Xs], dtype=torch.long, device=x.device)
+    device = cast(TorchShim, model.shims[0]).device
+    x = xp2torch(model.ops.xp.concatenate(parts).astype("float32", copy=False), device=device)
+    return x, torch.tensor([len(X) for X in Xs], dtype=torch.long, device=device)
 
 
 def _attend(name: str, module: Union[Pooling, Pyramid], width: int) -> AttendT:
@@ -171,20 +171,11 @@ def forward(
         return model.ops.alloc2f(len(Xs), model.get_dim("nO")), lambda dY: [empty for _ in Xs]
     x, sizes = join_rows(model, Xs)
     if not is_train:
-        return cast(Floats2d, torch2xp(shim.predict(x, sizes))), _no_backprop
+        return cast(Floats2d, torch2xp(shim.predict(x, sizes))), no_backprop
     Y, torch_backprop = shim.begin_update(x, sizes)
 
     def backprop(dY: Floats2d) -> List[Floats2d]:
-        dX = torch_backprop(xp2torch(model.ops.as_contig(dY), device=x.device))
-        return _split(cast(Floats2d, torch2xp(cast(Tensor, dX))), lengths)
+        dX = torch_backprop(xp2torch(model.ops.as_contig(dY), device=shim.device))
+        return split_rows(cast(Tensor, dX), lengths)
 
     return cast(Floats2d, torch2xp(Y)), backprop
-
-
-def _split(rows: Floats2d, lengths: List[int]) -> List[Floats2d]:
-    stops = accumulate(lengths)
-    return [rows[stop - length : stop] for stop, length in zip(stops, lengths, strict=True)]
-
-
-def _no_backprop(dY: Floats2d) -> List[Floats2d]:
-    raise ValueError(Errors.E011)

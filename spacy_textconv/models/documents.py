@@ -10,10 +10,9 @@ from thinc.api import Model
 from thinc.types import Floats2d
 from thinc.util import torch2xp
 
-from ..errors import Errors
 from ..layers import PackedStack, Pooling, Slice, WordEmbedding, slice_documents
 from .attend import join_rows
-from .shim import TorchShim
+from .shim import TorchShim, no_backprop
 from .types import AttendT, ClassifyT, EmbedT
 
 # Prediction works through documents in slices of about so many tokens, where it can.
@@ -51,7 +50,7 @@ def forward(
     model: ClassifyT, docs: List[Doc], is_train: bool
 ) -> Tuple[Floats2d, Callable[[Floats2d], List[Doc]]]:
     if not is_train:
-        return _predict(model, docs), _no_backprop
+        return _predict(model, docs), no_backprop
     tok2vec, *attends = model.layers
     xp = model.ops.xp
     Xs, bp_tok2vec = tok2vec.begin_update(docs)
@@ -139,7 +138,3 @@ def _pooled_rows(X: Floats2d, part: Slice, pooling: Pooling) -> Floats2d:
     rows = X[start : part.stop - part.context_start + _rows_ahead(pooling)]
     # What is shorter than a kernel is padded with zeros, but not the end of a longer document.
     return rows[:0] if part.start and len(rows) < pooling.receptive_field else rows
-
-
-def _no_backprop(dY: Floats2d) -> List[Doc]:
-    raise ValueError(Errors.E011)

@@ -1,6 +1,5 @@
 """The first step: documents to vectors of tokens by themselves."""
 
-from itertools import accumulate
 from typing import Callable, List, Optional, Sequence, Tuple, cast
 
 import numpy
@@ -10,7 +9,7 @@ from spacy.tokens import Doc
 from spacy.vectors import Mode, Vectors
 from thinc.api import Model
 from thinc.types import Floats2d
-from thinc.util import torch2xp, xp2torch
+from thinc.util import xp2torch
 from torch import Tensor
 
 from ..errors import Errors
@@ -31,7 +30,7 @@ from .features import (
     mix_bits,
     type_attrs,
 )
-from .shim import TorchShim
+from .shim import TorchShim, no_backprop, split_rows
 from .types import EmbedT
 
 # Prediction embeds so many types at a time, so that a document of many words needs little memory.
@@ -151,7 +150,7 @@ def forward(
     tokens = torch.from_numpy(type_of_token).to(shim.device)
     if not is_train:
         Y = _predict_types(model, types).index_select(0, tokens)
-        return _split(Y, lengths), _no_backprop
+        return split_rows(Y, lengths), no_backprop
     vectors = _static_vectors(model, types)
     hashes, characters = _features(model, types)
     Y, torch_backprop = shim.begin_update(
@@ -162,7 +161,7 @@ def forward(
         torch_backprop(xp2torch(model.ops.xp.concatenate(dYs), device=shim.device))
         return []
 
-    return _split(Y, lengths), backprop
+    return split_rows(Y, lengths), backprop
 
 
 def _predict_types(model: EmbedT, types: WordTypes) -> Tensor:
@@ -240,13 +239,3 @@ def _static_vectors(model: EmbedT, types: WordTypes) -> Optional[Tensor]:
         vectors = vectors * (table.find(keys=keys) >= 0)[:, None]
     device = cast(TorchShim, model.shims[0]).device
     return xp2torch(model.ops.asarray2f(vectors), device=device)
-
-
-def _split(Y: Tensor, lengths: List[int]) -> List[Floats2d]:
-    rows = cast(Floats2d, torch2xp(Y))
-    stops = list(accumulate(lengths))
-    return [rows[stop - length : stop] for stop, length in zip(stops, lengths, strict=True)]
-
-
-def _no_backprop(dYs: List[Floats2d]) -> List[Doc]:
-    raise ValueError(Errors.E011)

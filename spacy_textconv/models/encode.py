@@ -9,7 +9,7 @@ from torch import Tensor
 
 from ..errors import Errors
 from ..layers import DenseStack, DilatedStack, PackedStack, Packing, slice_documents
-from .shim import TorchShim
+from .shim import TorchShim, no_backprop
 from .types import EncoderForwardT, EncoderT
 
 # Prediction works through a batch in slices of about this many numbers for each buffer, small
@@ -138,7 +138,7 @@ def forward(model: EncoderT, Xs: List[Floats2d], is_train: bool) -> EncoderForwa
             raise ValueError(Errors.E006.format(width=width, actual=X.shape[1]))
     if is_train:
         return _forward_train(model, Xs)
-    return _predict(model, Xs), _no_backprop
+    return _predict(model, Xs), no_backprop
 
 
 def _forward_train(model: EncoderT, Xs: List[Floats2d]) -> EncoderForwardT:
@@ -211,7 +211,3 @@ def _unpack(Y: Tensor, packing: Packing) -> List[Floats2d]:
 
 def _to_rows(Y: Tensor) -> Floats2d:
     return cast(Floats2d, torch2xp(Y))
-
-
-def _no_backprop(dYs: List[Floats2d]) -> List[Floats2d]:
-    raise ValueError(Errors.E011)

@@ -62,8 +62,8 @@ class WordTypes:
         """The words themselves."""
         return self.texts("ORTH")
 
-    def texts(self, name: str = "ORTH") -> List[str]:
-        """Look up the words themselves, or the values of another attribute."""
+    def texts(self, name: str) -> List[str]:
+        """Look up the values of an attribute of strings."""
         stores = [self.docs[owner].vocab.strings for owner in self.owners.tolist()]
         values = self.column(name).tolist()
         return [store[value] for store, value in zip(stores, values, strict=True)]

@@ -10,11 +10,10 @@ from torch import Tensor
 
 from ..errors import Errors
 from ..layers import Hidden
-from ..layers.checks import check_dropout
 from .documents import document_vectors
 from .ngrams import NEW_CLASS_SCORE
 from .ngrams import resize_output as resize_ngrams
-from .shim import TorchShim
+from .shim import TorchShim, no_backprop
 from .types import ClassifyT, EmbedT, EncoderBackpropT, EncoderT, RowsT
 
 # How far the scores of a new tag are below those of tag 0, which it starts as a copy of.
@@ -39,7 +38,7 @@ def build_tag_crf_v1(
     model: EmbedT = chain(tok2vec, output_layer)
     model.set_ref("tok2vec", tok2vec)
     model.set_ref("output_layer", output_layer)
-    model.set_ref("transitions", output_layer.get_ref("transitions"))
+    model.set_ref("transitions", output_layer)
     model.attrs["resize_output"] = resize_output
     return model
 
@@ -52,8 +51,9 @@ def resize_output(model: EmbedT, nO: int) -> None:
     model (Model[List[Doc], List[Floats2d]]): The model.
     nO (int): The new number of tags, not less than the old one.
     """
-    old = model.get_ref("output_layer")
-    linear, transitions = old.get_ref("linear"), old.get_ref("transitions")
+    # Not by its reference, which a copied model doesn't have.
+    old = model.layers[-1]
+    linear = old.layers[0].layers[0]
     # New layers, because the optimizer remembers gradients of the old sizes for the old ones.
     new = tag_scores(nO, linear.maybe_get_dim("nI"))
     if linear.has_param("W"):
@@ -64,46 +64,42 @@ def resize_output(model: EmbedT, nO: int) -> None:
         b[number:] -= NEW_TAG_MARGIN
         new.get_ref("linear").set_param("W", W)
         new.get_ref("linear").set_param("b", b)
-        scores = cast(Floats2d, transitions.get_param("transitions"))[tags][:, tags]
-        new.get_ref("transitions").set_param("transitions", scores)
+        scores = cast(Floats2d, old.get_param("transitions"))[tags][:, tags]
+        new.set_param("transitions", scores)
     model.replace_node(old, new)
-    model.set_ref("transitions", new.get_ref("transitions"))
     model.set_dim("nO", nO, force=True)
 
 
 def tag_scores(nO: Optional[int], nI: Optional[int]) -> EncoderT:
-    """Build a layer from the vectors of tokens to the scores of tags."""
-    linear: Model[Floats2d, Floats2d] = Linear(nO, nI)
-    transitions = transition_scores(nO)
-    model: EncoderT = chain(with_array(linear), transitions)
-    model.set_ref("linear", linear)
-    model.set_ref("transitions", transitions)
-    return model
-
-
-def transition_scores(nO: Optional[int]) -> EncoderT:
-    """Build a layer that holds the scores of transitions, which are 0 at first, and passes those of
-    tags on as they are."""
+    """Build a layer from the vectors of tokens to the scores of tags, which also holds the scores
+    of transitions. Those are 0 at first."""
+    linear: RowsT = Linear(nO, nI)
     return Model(
-        "transition_scores",
-        transition_scores_forward,
-        init=transition_scores_init,
+        "tag_scores",
+        tag_scores_forward,
+        init=tag_scores_init,
+        layers=[with_array(linear)],
         dims={"nO": nO},
         params={"transitions": None},
+        refs={"linear": linear},
     )
 
 
-def transition_scores_init(
+def tag_scores_init(
     model: EncoderT, X: Optional[List[Floats2d]] = None, Y: Optional[List[Floats2d]] = None
 ) -> None:
     nO = model.get_dim("nO")
+    model.layers[0].initialize(X=X)
     model.set_param("transitions", model.ops.alloc2f(nO, nO))
 
 
-def transition_scores_forward(
+def tag_scores_forward(
     model: EncoderT, Xs: List[Floats2d], is_train: bool
 ) -> Tuple[List[Floats2d], EncoderBackpropT]:
-    return Xs, _pass_on
+    # Thinc's `with_array` can't flatten nothing.
+    if not Xs:
+        return [], lambda dYs: []
+    return cast(EncoderT, model.layers[0])(Xs, is_train)
 
 
 def build_text_cat_conv_v1(
@@ -144,18 +140,14 @@ def build_text_cat_conv_v1(
     RETURNS (Model[List[Doc], Floats2d]): The model.
     RAISES (ValueError): If a setting is out of its range, or the widths don't fit each other.
     """
-    check_dropout(dropout)
-    if not attend or not all(
-        isinstance(layer, Model) and layer.has_dim("nO") for layer in attend.values()
-    ):
+    if not _has_blocks(attend) or not all(layer.has_dim("nO") for layer in attend.values()):
         raise ValueError(Errors.E032.format(value=attend))
     for name, layer in attend.items():
         width, actual = layer.maybe_get_dim("nI"), tok2vec.maybe_get_dim("nO")
         if None not in (width, actual) and width != actual:
             raise ValueError(Errors.E033.format(name=name, width=width, actual=actual))
-    if ngrams is not None and (
-        not ngrams
-        or not all(getattr(layer, "name", "") == "ngram_linear" for layer in ngrams.values())
+    if ngrams is not None and not (
+        _has_blocks(ngrams) and all(layer.name == "ngram_linear" for layer in ngrams.values())
     ):
         raise ValueError(Errors.E023.format(value=ngrams))
     vectors = document_vectors(tok2vec, list(attend.values()))
@@ -172,6 +164,16 @@ def build_text_cat_conv_v1(
     model.attrs["multi_label"] = not exclusive_classes
     model.attrs["resize_output"] = resize_classes
     return model
+
+
+def _has_blocks(section: Any) -> bool:
+    """Tell whether a section of the config has named blocks of architectures in it, rather than
+    being such a block itself."""
+    return (
+        isinstance(section, dict)
+        and bool(section)
+        and all(isinstance(layer, Model) for layer in section.values())
+    )
 
 
 def resize_classes(model: ClassifyT, nO: int) -> ClassifyT:
@@ -273,11 +275,14 @@ def hidden_layer_forward(
 ) -> Tuple[Floats2d, Callable[[Floats2d], Floats2d]]:
     shim = cast(TorchShim, model.shims[0])
     if not is_train:
-        return cast(Floats2d, torch2xp(shim.predict(xp2torch(X)))), _pass_on
-    Y, torch_backprop = shim.begin_update(xp2torch(X), dropout=model.attrs["dropout_rate"])
+        return cast(Floats2d, torch2xp(shim.predict(xp2torch(X, device=shim.device)))), no_backprop
+    Y, torch_backprop = shim.begin_update(
+        xp2torch(X, device=shim.device), dropout=model.attrs["dropout_rate"]
+    )
 
     def backprop(dY: Floats2d) -> Floats2d:
-        dX = cast(Tensor, torch_backprop(xp2torch(model.ops.as_contig(dY))))
+        contiguous = xp2torch(model.ops.as_contig(dY), device=shim.device)
+        dX = cast(Tensor, torch_backprop(contiguous))
         return cast(Floats2d, torch2xp(dX))
 
     return cast(Floats2d, torch2xp(Y)), backprop

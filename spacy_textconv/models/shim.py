@@ -3,7 +3,21 @@
 import copy
 import os
 from contextlib import contextmanager
-from typing import Any, Callable, Dict, Iterator, Optional, Tuple, TypeVar, cast
+from functools import cache
+from itertools import accumulate
+from typing import (
+    Any,
+    Callable,
+    Dict,
+    Iterator,
+    List,
+    NoReturn,
+    Optional,
+    Sequence,
+    Tuple,
+    TypeVar,
+    cast,
+)
 
 import safetensors.torch
 import torch
@@ -17,7 +31,7 @@ from thinc.api import (
     set_dropout_rate,
     set_gpu_allocator,
 )
-from thinc.types import FloatsXd
+from thinc.types import Floats2d, FloatsXd
 from thinc.util import get_torch_default_device, torch2xp, xp2torch
 from torch import Tensor, nn
 
@@ -49,7 +63,7 @@ class TorchShim(Shim):
     module (nn.Module): A module whose sizes are all set, and whose output is a float tensor. A
         gradient is computed for its first argument; it takes any further ones as they are.
     mixed_precision (bool): Whether to compute in bfloat16 where that is safe and the device has
-        units for it: CUDA devices and CPUs with AMX. Parameters, gradients and outputs stay
+        units for it: GPUs since Ampere and CPUs with AMX. Parameters, gradients and outputs stay
         float32, and bfloat16 has the range of float32, so no gradient has to be scaled.
     own_dropout (bool): Whether the module keeps the dropout rates that it was built with.
     cache (Optional[TypeCache]): Outputs of the module, which are forgotten whenever its weights
@@ -69,7 +83,9 @@ class TorchShim(Shim):
         self.own_dropout = own_dropout
         self.cache = cache
         self.noise = True
-        module.to(get_torch_default_device()).eval()
+        # Kept, because Thinc's default device is that of the calling thread.
+        self.device = get_torch_default_device()
+        module.to(self.device).eval()
         if isinstance(get_current_ops(), CupyOps):
             set_gpu_allocator("pytorch")
 
@@ -77,12 +93,6 @@ class TorchShim(Shim):
     def module(self) -> nn.Module:
         """The torch module."""
         return self._model
-
-    @property
-    def device(self) -> torch.device:
-        """The device that the module is on."""
-        weights = next(self.module.parameters(), None)
-        return get_torch_default_device() if weights is None else weights.device
 
     def predict(self, x: Tensor, *args: Any) -> Tensor:  # type: ignore[override]
         """Apply the module, without dropout and without a backward pass."""
@@ -97,14 +107,15 @@ class TorchShim(Shim):
 
         x (Tensor): The input, which a gradient is computed for unless it holds whole numbers.
         dropout (Optional[float]): The rate of all dropout in the module, unless it has its own.
-        RETURNS (Tuple[Tensor, Callable[[Tensor], Tensor]]): The output, and a function from its
-            gradient to that of the input, which adds up the gradients of the parameters.
+        RETURNS (Tuple[Tensor, Callable[[Tensor], Optional[Tensor]]]): The output, and a function
+            from its gradient to that of the input (None for one of whole numbers), which adds up
+            the gradients of the parameters.
         """
         if x.is_floating_point():
             x.requires_grad_()
         if dropout is not None and not self.own_dropout:
             for submodule in self.module.modules():
-                if isinstance(submodule, (nn.Dropout, nn.Dropout1d)):
+                if isinstance(submodule, nn.Dropout):
                     submodule.p = dropout
         self.module.train(self.noise)
         try:
@@ -166,7 +177,8 @@ class TorchShim(Shim):
         """Move the module to the CPU or to a GPU."""
         if device_type not in ("cpu", "gpu"):
             raise ValueError(Errors.E009.format(value=device_type))
-        self.module.to("cpu" if device_type == "cpu" else f"cuda:{device_id}")
+        self.device = torch.device("cpu" if device_type == "cpu" else f"cuda:{device_id}")
+        self.module.to(self.device)
         self._forget()
 
     def to_bytes(self) -> bytes:
@@ -205,9 +217,21 @@ class TorchShim(Shim):
             self.cache.clear()
 
     def _autocast(self) -> torch.autocast:
-        device = self.device.type
-        enabled = self.mixed_precision and (device == "cuda" or (device == "cpu" and CPU_HAS_AMX))
-        return torch.autocast(device, torch.bfloat16, enabled=enabled)
+        enabled = self.mixed_precision and has_bfloat16_units(self.device)
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=enabled)
+
+
+def has_bfloat16_units(device: torch.device) -> bool:
+    """Tell whether a device computes in bfloat16 by itself. Older GPUs only emulate it."""
+    if device.type == "cuda":
+        return _gpu_has_bfloat16_units(device)
+    return device.type == "cpu" and CPU_HAS_AMX
+
+
+@cache
+def _gpu_has_bfloat16_units(device: torch.device) -> bool:
+    with torch.cuda.device(device):
+        return torch.cuda.is_bf16_supported(including_emulation=False)
 
 
 def copy_without_noise(model: ModelT) -> ModelT:
@@ -225,3 +249,20 @@ def copy_without_noise(model: ModelT) -> ModelT:
             if isinstance(shim, TorchShim):
                 shim.noise = False
     return copied
+
+
+def split_rows(Y: Tensor, lengths: Sequence[int]) -> List[Floats2d]:
+    """Split rows that lie end to end into those of each document.
+
+    Y (Tensor): The rows. *Shape:* (rows, width)
+    lengths (Sequence[int]): How many of them each document has.
+    RETURNS (List[Floats2d]): Views of the rows.
+    """
+    rows = cast(Floats2d, torch2xp(Y))
+    stops = accumulate(lengths)
+    return [rows[stop - length : stop] for stop, length in zip(stops, lengths, strict=True)]
+
+
+def no_backprop(d_outputs: Any) -> NoReturn:
+    """Refuse the gradient of a prediction: what a layer returns in the place of its backprop."""
+    raise ValueError(Errors.E011)

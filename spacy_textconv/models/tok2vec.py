@@ -9,12 +9,12 @@ from spacy.attrs import IDX, LENGTH
 from spacy.tokens import Doc
 from thinc.api import Model, Ops
 from thinc.types import Floats2d, Ints1d
-from thinc.util import torch2xp, xp2torch
+from thinc.util import xp2torch
 
 from ..layers import CharacterEmbedding
 from ..layers.checks import check_choice
 from .features import code_points, hash_rows
-from .shim import TorchShim
+from .shim import TorchShim, no_backprop, split_rows
 from .types import EmbedT, EncoderT
 
 POOLINGS = ("max", "mean")
@@ -94,17 +94,16 @@ def character_embed_forward(
     distinct, inverse = numpy.unique(codes, return_inverse=True)
     hashes = torch.from_numpy(hash_rows(distinct[:, None], [model.attrs["rows"]])[:, 0])
     positions = torch.from_numpy(inverse).to(shim.device)
-    stops = list(accumulate(lengths.tolist()))[:-1]
     if not is_train:
         Y = shim.predict(hashes.to(shim.device), positions)
-        return model.ops.xp.split(torch2xp(Y), stops), lambda dYs: []
+        return split_rows(Y, lengths.tolist()), no_backprop
     Y, torch_backprop = shim.begin_update(hashes.to(shim.device), positions)
 
     def backprop(dYs: List[Floats2d]) -> List[Doc]:
         torch_backprop(xp2torch(model.ops.xp.concatenate(dYs), device=shim.device))
         return []
 
-    return model.ops.xp.split(torch2xp(Y), stops), backprop
+    return split_rows(Y, lengths.tolist()), backprop
 
 
 def _pool_tokens(

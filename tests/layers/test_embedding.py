@@ -92,7 +92,7 @@ def test_word_embedding_gradient(case):
     "settings, message",
     [
         ({"width": 0}, "`width` is 0"),
-        ({"rows": [3, 0]}, "`rows` is 0"),
+        ({"rows": [3, 0]}, r"`rows` is \[3, 0\]"),
         ({"table_width": 0}, "`table_width` is 0"),
         ({"pieces": 0}, "`pieces` is 0"),
         ({"dropout": 1.0}, "`dropout` is 1.0"),

@@ -41,7 +41,7 @@ def test_types_are_the_distinct_words(batch, names):
 def test_types_know_their_text_and_a_document_with_it(batch):
     docs = [Doc(VOCAB, words=words) for words in batch]
     types, type_of_token = find_word_types(docs, ["SHAPE", "ORTH"])
-    texts = types.texts()
+    texts = types.words
     assert [texts[i] for i in type_of_token] == [word for words in batch for word in words]
     for text, owner in zip(texts, types.owners, strict=True):
         assert text in batch[owner]
@@ -50,10 +50,10 @@ def test_types_know_their_text_and_a_document_with_it(batch):
 def test_types_of_two_vocabs_are_found_in_their_own():
     docs = [Doc(Vocab(), words=words) for words in (["red", "bird"], ["blue", "bird"])]
     types, type_of_token = find_word_types(docs, ["ORTH"])
-    assert [types.texts()[i] for i in type_of_token] == ["red", "bird", "blue", "bird"]
+    assert [types.words[i] for i in type_of_token] == ["red", "bird", "blue", "bird"]
     assert len(types) == 3
     blue = types.take(numpy.array([type_of_token[2]]))
-    assert (blue.texts(), blue.owners.tolist(), len(blue)) == (["blue"], [1], 1)
+    assert (blue.words, blue.owners.tolist(), len(blue)) == (["blue"], [1], 1)
 
 
 def test_keys_are_the_same_in_every_batch():

@@ -76,3 +76,16 @@ def test_training_goes_on_with_new_tags(docs):
         model.finish_update(optimizer)
         assert (model.predict(docs)[0] < Y[0]).all()
         assert (model.get_ref("transitions").get_param("transitions") < 0).all()
+
+
+def test_batch_of_no_documents(docs):
+    model = initialized(docs)
+    assert model.predict([]) == []
+    Ys, backprop = model.begin_update([])
+    assert (Ys, backprop([])) == ([], [])
+
+
+def test_copy_takes_new_tags_too(docs):
+    copied = initialized(docs).copy()
+    copied.attrs["resize_output"](copied, 9)
+    assert [Y.shape for Y in copied.predict(docs)] == [(3, 9), (0, 9), (1, 9)]

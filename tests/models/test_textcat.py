@@ -7,13 +7,16 @@ import sys
 import numpy
 import pytest
 import spacy
+import torch
 from numpy.testing import assert_allclose, assert_array_equal
 from spacy import registry
 from spacy.tokens import Doc
 from spacy.training import Example
 from thinc.api import Adam, Config, fix_random_seed, set_dropout_rate
 
+from spacy_textconv.layers import Hidden
 from spacy_textconv.models import documents
+from spacy_textconv.models.predict import build_text_cat_conv_v1
 
 from ..util import CONVOLUTIONS, HASHES, WIDTH, listener, tok2vec
 
@@ -369,3 +372,38 @@ def test_long_documents_need_little_memory(tokens, mode, limit):
     command = [sys.executable, "-c", SCRIPT, str(tokens), mode]
     result = subprocess.run(command, capture_output=True, text=True, check=True)
     assert float(result.stdout) < limit
+
+
+def test_single_block_in_the_place_of_a_section_is_refused():
+    attend = registry.resolve({"model": POOL})["model"]
+    with pytest.raises(ValueError, match="E032"):
+        build_text_cat_conv_v1(tok2vec=encoder(), attend=attend, exclusive_classes=True)
+    pooled, ngrams = {"max": attend}, registry.resolve({"model": NGRAMS["words"]})["model"]
+    with pytest.raises(ValueError, match="E023"):
+        build_text_cat_conv_v1(
+            tok2vec=encoder(), attend=pooled, exclusive_classes=True, ngrams=ngrams
+        )
+
+
+def encoder():
+    return registry.resolve({"model": tok2vec(embed=CONVOLUTIONS)})["model"]
+
+
+def test_device_is_that_of_the_model_whatever_the_thread(monkeypatch):
+    model = initialized(attend={**ALL, "pyramid": PYRAMID}, hidden_width=16)
+    expected = model.predict(docs())
+    # What Thinc takes for the device is up to the thread. On this one, nothing can be computed.
+    monkeypatch.setattr("thinc.util.get_torch_default_device", lambda: torch.device("meta"))
+    assert_allclose(model.predict(docs()), expected, atol=1e-6)
+    Y, backprop = model.begin_update(docs())
+    assert backprop(Y) == []
+
+
+@pytest.mark.parametrize("kept", [0, -1], ids=["before", "after"])
+def test_dropout_is_before_and_after_the_hidden_layer(kept):
+    hidden = Hidden(in_width=4, width=3, dropout=0.5).train()
+    rates = [module for module in hidden if isinstance(module, torch.nn.Dropout)]
+    for module in rates:
+        module.p *= module is rates[kept]
+    first, second = (hidden(torch.ones(20, 4)) for _ in range(2))
+    assert len(rates) == 2 and not torch.equal(first, second)
