@@ -50,7 +50,8 @@ class Pooling(nn.Module, ABC):
 
     @abstractmethod
     def finish(self, states: Tensor, lengths: Tensor) -> Tensor:
-        """Turn states into outputs. *Shape:* (documents, out_width)"""
+        """Turn states of whole documents, whose rows are counted as they came in, into outputs.
+        *Shape:* (documents, out_width)"""
 
     def forward(self, x: Tensor, lengths: Tensor) -> Tensor:
         """Turn rows into outputs. *Shape:* (documents, out_width)"""

@@ -53,9 +53,10 @@ def build_ngram_linear_v1(
 ) -> Model[List[Doc], Floats2d]:
     """Build a linear map from the n-grams of a document to the scores of its classes. An n-gram
     counts once, however often it occurs. Its weight is the product of what is learned and a fixed
-    ratio, which the callback `spacy-textconv.naive_bayes.v1` sets: how much more often the n-gram
-    occurs in documents of the class than in others (Wang and Manning 2012, "Baselines and bigrams:
-    simple, good sentiment and topic classification", section 2). All ratios are 1 before that.
+    number, which the callback `spacy-textconv.naive_bayes.v1` sets: the logarithm of how much more
+    often the n-gram occurs in documents of the class than in others, 0 if it doesn't occur (Wang
+    and Manning 2012, "Baselines and bigrams: simple, good sentiment and topic classification",
+    section 2). It is 1 for all n-grams before that.
 
     N-grams of words may begin before the first word of the document and end after the last one.
     They are found once for each attribute that words are compared by. Beside the norm, the first
@@ -69,9 +70,10 @@ def build_ngram_linear_v1(
     attrs (List[str]): What words are compared by: attributes of spaCy's tokens, and affixes of the
         lower-cased form with their length, such as "PREFIX4". For characters, it is the norm.
     rows (int): The number of rows of the table of n-grams, which are hashed.
-    scale (float): What all scores are multiplied by: how fast this layer learns.
-    normalize (bool): Whether the scores of a document are divided by the square root of the number
-        of its n-grams, so that a long one has no larger scores than a short one.
+    scale (float): What the sum over the n-grams is multiplied by, before the bias is added: how
+        fast this layer learns.
+    normalize (bool): Whether that sum is divided by the square root of the number of the n-grams,
+        so that a long document has no larger scores than a short one.
     nO (Optional[int]): The number of classes; null leaves it to the data.
     RETURNS (Model[List[Doc], Floats2d]): The scores, with no activation.
     RAISES (ValueError): If a setting is out of its range.
@@ -286,7 +288,8 @@ def _marked_words(docs: List[Doc], attrs: List[str]) -> Tuple[ndarray, ndarray]:
         types, type_of_token = find_word_types(docs, type_attrs(attrs))
         # A prefix is not the suffix that has the same letters from the end of the word.
         values = attr_values(types, attrs) + numpy.arange(len(attrs), dtype="uint64") * GOLDEN
-        # As few as the marks are, no hash of a word will equal them.
+        # A flag or a length is not the mark that is the same small number.
+        values[values <= TEXT_END] -= GOLDEN
         columns[:, columns[0] == 0] = values[type_of_token].T
     return columns, numpy.repeat(numpy.arange(len(docs)), lengths)
 

@@ -10,11 +10,18 @@ from spacy.training import Example
 from thinc.api import Adam
 
 from spacy_textconv.models import ngrams as ngrams_module
-from spacy_textconv.models.ngrams import build_ngram_linear_v1, find_ngrams, fit_ratios
+from spacy_textconv.models.ngrams import (
+    build_ngram_linear_v1,
+    find_ngrams,
+    fit_ratios,
+    word_ngrams,
+)
 
 from ..util import CONVOLUTIONS, WIDTH, tok2vec
 
 VOCAB = spacy.blank("en").vocab
+# So many that no two n-grams share one.
+ROWS = 2**40
 UNITS = [("word", [1, 2]), ("character", [2, 3])]
 AFFIXES = {"PREFIX2": lambda word: word[:2], "SUFFIX2": lambda word: word[-2:]}
 words = st.lists(st.text("abאב", min_size=1, max_size=4), max_size=6)
@@ -48,14 +55,15 @@ def ngrams(unit, sizes, words):
 @pytest.mark.parametrize("unit, sizes", UNITS)
 @given(words, words)
 def test_documents_share_the_rows_of_the_ngrams_that_they_share(unit, sizes, first, second):
-    a, b = found(layer(unit, sizes), doc(*first), doc(*second))
+    model = build_ngram_linear_v1(unit=unit, sizes=sizes, rows=ROWS)
+    a, b = found(model, doc(*first), doc(*second))
     one, other = (ngrams(unit, sizes, words) for words in (first, second))
     assert (len(a), len(b), len(a & b)) == (len(one), len(other), len(one & other))
 
 
 @given(words, words)
 def test_each_attribute_has_ngrams_of_its_own(first, second):
-    model = layer(sizes=[1, 2], attrs=["NORM", *AFFIXES])
+    model = build_ngram_linear_v1(unit="word", sizes=[1, 2], attrs=["NORM", *AFFIXES], rows=ROWS)
     a, b = found(model, doc(*first), doc(*second))
     one, other = (
         {
@@ -239,3 +247,38 @@ def test_callback_leaves_a_component_that_is_not_trained(frozen):
         nlp
     )
     assert (model.get_param("ratios") == before).all() == frozen
+
+
+@pytest.mark.parametrize("factory", ["textcat", "textcat_multilabel"])
+def test_callback_takes_a_class_that_is_not_mentioned_for_wrong_or_unknown(factory):
+    nlp = pipeline(factory)
+    layer = nlp.get_pipe(factory).model.get_ref("ngrams.words")
+    unmentioned = numpy.nan if factory == "textcat_multilabel" else 0.0
+    labels = [max(eg.reference.cats, key=eg.reference.cats.get) for eg in examples(nlp)]
+    truths = [
+        [1.0 if label == right else unmentioned for label in nlp.get_pipe(factory).labels]
+        for right in labels
+    ]
+    fit_ratios([layer], [([eg.predicted for eg in examples(nlp)], numpy.array(truths))])
+    expected = layer.get_param("ratios").copy()
+
+    def corpus(nlp):
+        for eg, right in zip(examples(nlp), labels, strict=True):
+            eg.reference.cats = {right: 1.0}
+            yield eg
+
+    registry.callbacks.get("spacy-textconv.naive_bayes.v1")(component=factory, corpus=corpus)(nlp)
+    assert_allclose(layer.get_param("ratios"), expected)
+
+
+@pytest.mark.parametrize("attrs", [["LENGTH"], ["IS_ALPHA"], ["IS_ALPHA", "IS_LOWER"]])
+def test_small_numbers_are_not_taken_for_the_ends_of_the_text(attrs):
+    rows, counts = word_ngrams([doc(), doc("a")], attrs, [1], ROWS)
+    ends, word = (set(part.tolist()) for part in numpy.split(rows, counts.cumsum()[:-1]))
+    assert len(word - ends) == len(attrs)
+
+
+def test_ratios_are_1_until_they_are_counted():
+    layer = build_ngram_linear_v1(unit="word", sizes=[1], rows=10, nO=2)
+    layer.initialize()
+    assert (layer.get_param("ratios") == 1.0).all()
