@@ -162,18 +162,22 @@ def test_letters_and_their_marks_are_drawn_as_one():
 
 def test_colours():
     doc = spacy.blank("en")("so bad a day")
-    weights = numpy.array([1.0, -2.0, 0.0, 0.5])
+    weights = numpy.array([2.0, -2.0, 0.0, 0.5])
     maps = [
         HeatMap("gradient x input", "", "token", weights),
-        HeatMap("attention", "a", "token", abs(weights) / 3.5),
+        HeatMap("attention", "a", "token", abs(weights) / 4.5),
         HeatMap("n-grams", "none", "token", weights * 0),
     ]
-    probabilities = {f"class{number}": 0.1 for number in range(9)}
+    probabilities = {f"class{number}": 0.02 * (9 - number) for number in range(9)}
     html = render([Explanation(doc, "class8", probabilities, maps)])
     assert 'title="−2" style="background: #2166ac; color: #ffffff' in html
-    assert 'title="0.571" style="background: #542788; color: #ffffff' in html
+    assert 'title="+2" style="background: #b2182b; color: #ffffff' in html
+    assert "against −2" in html and "+2 for" in html
+    assert 'title="0.444" style="background: #542788; color: #ffffff' in html
     assert html.count('title="+0" style="background: #ffffff; color: #1a1a1a') == 5
     assert ">class8<" in html and ">class5<" not in html and "and 3 more" in html
+    assert html.index(">class0<") < html.index(">class4<") < html.rindex(">class8<")
+    assert ">18.0 %</td>" in html and html.count('<tr style="font-weight: bold">') == 1
 
 
 @pytest.mark.parametrize("shared", [True, False])

@@ -1,12 +1,15 @@
+import re
 from configparser import ConfigParser
 from importlib.metadata import distribution
 from inspect import Parameter, signature
 from pathlib import Path
 
+import numpy
 import pytest
 import spacy
 from spacy import registry
 from spacy.cli import app
+from thinc.api import Config, fix_random_seed
 
 ROOT = Path(__file__).parents[1]
 ENTRY_POINTS = list(distribution("spacy-textconv").entry_points)
@@ -17,6 +20,14 @@ spacy.blank("en")
 
 COMMANDS = [entry_point for entry_point in ENTRY_POINTS if entry_point.group == "spacy_cli"]
 FUNCTIONS = [entry_point for entry_point in ENTRY_POINTS if entry_point not in COMMANDS]
+ARCHITECTURES = [
+    entry_point for entry_point in ENTRY_POINTS if entry_point.group == "spacy_architectures"
+]
+
+DILATED, DENSE, CONV, PYRAMID = (
+    {"@architectures": f"spacy-textconv.{name}.v1", "width": 8}
+    for name in ("DilatedConvEncoder", "DenseConvEncoder", "ConvAttend", "PyramidAttend")
+)
 
 
 @pytest.mark.parametrize("entry_point", COMMANDS, ids=lambda ep: ep.name)
@@ -50,3 +61,45 @@ def test_installed_names_are_those_of_the_metadata():
         for line in lines.strip().splitlines()
     }
     assert listed == {(ep.group, ep.name) for ep in ENTRY_POINTS}
+
+
+@pytest.mark.parametrize("entry_point", ARCHITECTURES, ids=lambda ep: ep.name)
+def test_readme_gives_the_defaults(entry_point):
+    readme = (ROOT / "README.md").read_text(encoding="utf8")
+    section = readme.split(f"\n### {entry_point.name}\n")[1].split("\n### ")[0]
+    parameters = signature(entry_point.load()).parameters
+    given = dict(re.findall(r"^\| `(\w+)` \|.*[Dd]efaults to `([^`]*)`", section, re.M))
+    for option, value in given.items():
+        default = Config().from_str(f"[section]\nvalue = {value}")["section"]["value"]
+        assert default == parameters[option].default, option
+
+
+@pytest.mark.parametrize(
+    "settings, option",
+    [
+        ({**DILATED, "block": "conv"}, {"activation": "tanh"}),
+        ({**DILATED, "block": "bytenet"}, {"activation": "tanh"}),
+        ({**DILATED, "block": "separable"}, {"activation": "tanh"}),
+        (DILATED, {"initialization": "identity"}),
+        (DILATED, {"connection": "highway"}),
+        (DILATED, {"iterations": 2}),
+        (DENSE, {"activation": "tanh"}),
+        (DENSE, {"bottleneck": None}),
+        (DENSE, {"growth_rate": 2}),
+        (CONV, {"activation": "tanh"}),
+        (CONV, {"stride": 2}),
+        (CONV, {"depth": 2}),
+        (CONV, {"pooling": "mean"}),
+        (PYRAMID, {"activation": "tanh"}),
+        (PYRAMID, {"levels": 1}),
+        ({**PYRAMID, "levels": 2}, {"pooling": "mean"}),
+    ],
+    ids=str,
+)
+def test_option_reaches_the_network(settings, option):
+    X = numpy.random.default_rng(0).standard_normal((9, 8), dtype="float32")
+    outputs = []
+    for config in (settings, {**settings, **option}):
+        fix_random_seed(0)
+        outputs.append(registry.resolve({"model": config})["model"].predict([X])[0])
+    assert not numpy.allclose(*outputs, atol=1e-3)

@@ -17,20 +17,24 @@ from spacy_textconv.layers import (
 
 WIDTH = 4
 POOLINGS = {
-    "max": lambda: KMaxPooling(width=WIDTH),
-    "kmax": lambda: KMaxPooling(width=WIDTH, k=3),
-    "mean": lambda: MeanPooling(width=WIDTH),
-    "logsumexp": lambda: LogMeanExpPooling(width=WIDTH),
-    "attention": lambda: AttentionPooling(width=WIDTH, heads=2),
-    "conv": lambda: ConvPooling(width=WIDTH),
-    "conv_strided": lambda: ConvPooling(
-        width=WIDTH, kernel_size=4, stride=2, depth=2, pooling="mean", activation="tanh"
+    "max": (KMaxPooling, {}),
+    "kmax": (KMaxPooling, {"k": 3}),
+    "mean": (MeanPooling, {}),
+    "logsumexp": (LogMeanExpPooling, {}),
+    "attention": (AttentionPooling, {"heads": 2}),
+    "conv": (ConvPooling, {}),
+    "conv_strided": (
+        ConvPooling,
+        {"kernel_size": 4, "stride": 2, "depth": 2, "pooling": "mean", "activation": "tanh"},
     ),
-    "conv_skipping": lambda: ConvPooling(width=WIDTH, kernel_size=2, stride=3),
+    "conv_skipping": (ConvPooling, {"kernel_size": 2, "stride": 3}),
 }
 PYRAMIDS = {
-    "pyramid": lambda: Pyramid(width=WIDTH, levels=2),
-    "pyramid_mean": lambda: Pyramid(width=WIDTH, levels=1, kernel_size=5, pooling="mean"),
+    "pyramid": (Pyramid, {"levels": 2}),
+    "pyramid_mean": (
+        Pyramid,
+        {"levels": 1, "kernel_size": 5, "pooling": "mean", "activation": "tanh"},
+    ),
 }
 EVERY = {**POOLINGS, **PYRAMIDS}
 LENGTHS = torch.tensor([0, 5, 1, 0, 9, 2, 0])
@@ -39,7 +43,8 @@ lengths = st.lists(st.integers(0, 12), min_size=1, max_size=6)
 
 def build(name):
     torch.manual_seed(0)
-    module = EVERY[name]().double().eval()
+    pooling, options = EVERY[name]
+    module = pooling(width=WIDTH, **options).double().eval()
     for param in module.parameters():
         param.data += 0.1 * torch.randn_like(param)
     return module
@@ -52,25 +57,42 @@ def rows(lengths, seed=0):
     return torch.randint(-5, 6, shape, generator=generator).double().requires_grad_()
 
 
-def naive_shrink(convolution, x):
+def naive_shrink(convolution, x, kernel_size=3, stride=1, activation=torch.relu):
     if len(x) == 0:
         return x
-    x = F.pad(x, (0, 0, 0, max(0, convolution.kernel_size - len(x))))
+    x = F.pad(x, (0, 0, 0, max(0, kernel_size - len(x))))
     linear = convolution.convolution
-    weight = linear.weight.view(WIDTH, convolution.kernel_size, WIDTH).transpose(1, 2)
-    y = F.conv1d(x.t()[None], weight, linear.bias, stride=convolution.stride)
-    return convolution.activation(y[0].t())
+    weight = linear.weight.view(WIDTH, kernel_size, WIDTH).transpose(1, 2)
+    y = F.conv1d(x.t()[None], weight, linear.bias, stride=stride)
+    return activation(y[0].t())
 
 
-def naive(module, x):
-    """Pool one document, in the plainest way."""
+def naive_pool(pooling, x, k=1):
+    """Pool one document with one of the poolings without weights, in the plainest way."""
+    if pooling is MeanPooling:
+        return x.mean(dim=0)
+    if pooling is LogMeanExpPooling:
+        return x.exp().mean(dim=0).log()
+    top = x.argsort(dim=0, descending=True, stable=True)[:k].sort(dim=0).values
+    return F.pad(x.gather(0, top), (0, 0, 0, k - len(top))).flatten()
+
+
+def naive(name, module, x):
+    """Pool one document, in the plainest way. Of the module, only the weights are looked at."""
+    pooling, options = EVERY[name]
     if len(x) == 0:
-        return x.new_zeros(module.out_width)
-    if isinstance(module, ConvPooling):
+        return x.new_zeros(WIDTH * options.get("k", 1))
+    last = MeanPooling if options.get("pooling") == "mean" else KMaxPooling
+    if pooling is ConvPooling:
+        activation = torch.tanh if "activation" in options else torch.relu
+        sizes = options.get("kernel_size", 3), options.get("stride", 1)
+        assert len(module.convolutions) == options.get("depth", 1)
         for convolution in module.convolutions:
-            x = naive_shrink(convolution, x)
-        return naive(module.pooling, x)
-    if isinstance(module, Pyramid):
+            x = naive_shrink(convolution, x, *sizes, activation)
+        return naive_pool(last, x)
+    if pooling is Pyramid:
+        activation = torch.tanh if "activation" in options else F.gelu
+        assert len(module.levels) == options["levels"]
         for level in module.levels:
             x = torch.stack([x[row : row + 3].amax(dim=0) for row in range(0, len(x), 2)])
             y = x
@@ -78,18 +100,13 @@ def naive(module, x):
                 kernel = block.convolution.weight.transpose(1, 2)
                 y = F.layer_norm(y, (WIDTH,), block.norm.weight, block.norm.bias)
                 y = F.conv1d(y.t()[None], kernel, block.convolution.bias, padding="same")
-                y = block.activation(y[0].t())
+                y = activation(y[0].t())
             x = x + y
-        return naive(module.pooling, module.norm(x))
-    if isinstance(module, KMaxPooling):
-        top = x.argsort(dim=0, descending=True, stable=True)[: module.k].sort(dim=0).values
-        return F.pad(x.gather(0, top), (0, 0, 0, module.k - len(top))).flatten()
-    if isinstance(module, MeanPooling):
-        return x.mean(dim=0)
-    if isinstance(module, LogMeanExpPooling):
-        return x.exp().mean(dim=0).log()
+        return naive_pool(last, module.norm(x))
+    if pooling is not AttentionPooling:
+        return naive_pool(pooling, x, **options)
     weights = module.queries(module.keys(x).tanh()).softmax(dim=0)
-    heads = x.chunk(module.heads, dim=1)
+    heads = x.chunk(options["heads"], dim=1)
     return torch.cat([(weights[:, i, None] * head).sum(dim=0) for i, head in enumerate(heads)])
 
 
@@ -98,7 +115,7 @@ def test_values_and_gradients_are_those_of_each_document_by_itself(name):
     module, x = build(name), rows(LENGTHS)
     y = module(x, LENGTHS)
     documents = x.split(LENGTHS.tolist())
-    expected = torch.stack([naive(module, document) for document in documents])
+    expected = torch.stack([naive(name, module, document) for document in documents])
     assert_close(y, expected)
     direction = torch.randn(y.shape, dtype=torch.double)
     (got,) = torch.autograd.grad((y * direction).sum(), x)
@@ -205,7 +222,10 @@ def test_shrinking_is_an_unpadded_convolution(lengths, kernel_size, stride):
     ).double()
     x = rows(lengths)
     y, left = convolution(x, torch.tensor(lengths))
-    expected = [naive_shrink(convolution, document) for document in x.split(lengths)]
+    expected = [
+        naive_shrink(convolution, document, kernel_size, stride, torch.tanh)
+        for document in x.split(lengths)
+    ]
     assert left.tolist() == [len(document) for document in expected]
     assert_close(y, torch.cat(expected))
 

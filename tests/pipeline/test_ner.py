@@ -551,8 +551,10 @@ def test_a_hundred_thousand_tokens(nlp):
 
 
 SCRIPT = """
-import multiprocessing, sys, spacy
+import multiprocessing, sys, spacy, torch
 if __name__ == "__main__":
+    # What a fork doesn't survive by itself.
+    torch.set_num_threads(2)
     multiprocessing.set_start_method(sys.argv[2])
     nlp = spacy.load(sys.argv[1])
     texts = ["Anna Smith sees Ben. " * 10, "Ben likes York"] * 20
@@ -761,3 +763,33 @@ def test_callback_without_disabled_components():
         nlp
     )
     assert nlp.get_pipe("ner").cfg["temperature"] == 4.0
+
+
+def test_dropout_and_losses_of_an_update():
+    nlp = ner_pipeline()
+
+    def loss(drop):
+        return nlp.update(examples(nlp), drop=drop, sgd=False)["ner"]
+
+    assert loss(0.0) == loss(0.0) != loss(0.5)
+    losses = {}
+    nlp.update(examples(nlp), losses=losses, sgd=False)
+    first = losses["ner"]
+    nlp.update(examples(nlp), losses=losses, sgd=False)
+    assert losses["ner"] == pytest.approx(2 * first)
+
+
+def test_spans_key_and_scorer_of_the_config():
+    nlp = ner_pipeline(spans_key="found", scorer=None)
+    train(nlp, steps=12)
+    assert list(predict(nlp, ENTITIES[0][0]).spans) == ["found"]
+    assert "ents_f" not in nlp.evaluate(examples(nlp))
+
+
+def test_offset_is_used_only_where_it_pays():
+    nlp = trained_pipeline()
+    ner = nlp.get_pipe("ner")
+    for eg in examples(nlp):
+        assert found(nlp(eg.predicted)) == [(e.text, e.label_) for e in eg.reference.ents]
+    ner.calibrate(examples(nlp))
+    assert ner.cfg["offset"] == 0.0

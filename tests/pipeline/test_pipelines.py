@@ -148,8 +148,10 @@ def test_memory_zones(shared, embed):
 
 
 SCRIPT = """
-import multiprocessing, sys, spacy
+import multiprocessing, sys, spacy, torch
 if __name__ == "__main__":
+    # What a fork doesn't survive by itself.
+    torch.set_num_threads(2)
     multiprocessing.set_start_method(sys.argv[2])
     nlp = spacy.load(sys.argv[1])
     texts = ["Anna sees a red bird. " * 40] * 40
