@@ -20,7 +20,8 @@ def create_calibrate_callback_v1(
     *, component: str, corpus: Callable[[Language], Iterable[Example]]
 ) -> Callable[[Language], Language]:
     """Create a callback for `[training] before_to_disk` that calibrates the probabilities of a
-    component, and how many entities it lets in, whenever a pipeline is saved.
+    component, and how many entities it lets in, whenever a pipeline is saved. The next evaluation
+    of the training still uses what was fitted. A frozen component stays as it is.
 
     component (str): The name of the component, which has a method `calibrate`.
     corpus (Callable[[Language], Iterable[Example]]): The reader of annotated documents that are not
@@ -31,6 +32,8 @@ def create_calibrate_callback_v1(
     """
 
     def calibrate(nlp: Language) -> Language:
+        if component in nlp.config["training"].get("frozen_components", []):
+            return nlp
         calibrate_component = getattr(nlp.get_pipe(component), "calibrate", None)
         if calibrate_component is None:
             raise ValueError(Errors.E021.format(name=component))
@@ -66,7 +69,7 @@ def create_naive_bayes_callback_v1(
         if component in nlp.disabled:
             return nlp
         classifier: Any = nlp.get_pipe(component)
-        layers = find_layers(classifier.model)
+        layers = find_layers(classifier.model) if hasattr(classifier, "model") else []
         if not layers:
             raise ValueError(Errors.E022.format(name=component))
         # A class that is not mentioned is unknown where each one is right or wrong by itself.

@@ -24,6 +24,8 @@ from ..layers.checks import check_choice
 
 LOSSES = ("crf", "token")
 PROBABILITY = "probability"
+# What the label that a probability belongs to is stored as, beside it.
+PREDICTED_LABEL = "predicted_label"
 # `calibrate` keeps to what can be told from a small dev set. The temperature stays in this range.
 MIN_TEMPERATURE, MAX_TEMPERATURE = 0.5, 4.0
 # So many times its square is what a label's bias has to gain in log-probability.
@@ -31,9 +33,9 @@ BIAS_COST = 20.0
 # The offsets to choose from, and what each unit of them has to gain in F1.
 OFFSETS = numpy.linspace(-1.0, 2.0, 13).tolist()
 OFFSET_COST = 0.02
-# The probability of a span that is known to be no entity counts as this at most, which bounds the
-# gradient.
-MAX_INCORRECT = 0.99
+# The probability of a span that is known to be no entity counts as this at most, so that the loss
+# is finite.
+MAX_INCORRECT = 1.0 - 1e-9
 
 # First token, token after the last one, label and probability.
 EntityT = Tuple[int, int, str, float]
@@ -114,13 +116,14 @@ def make_textconv_ner(
 def get_probability(span: Span) -> Optional[float]:
     """Look up the probability that a span was predicted with: the getter of
     `span._.probability`. None if the span, with its label, was not predicted."""
-    label, probability = span.doc.user_data.get(_probability_key(span), (None, None))
-    return probability if label == span.label_ else None
+    data = span.doc.user_data
+    same = data.get(_attribute_key(span, PREDICTED_LABEL)) == span.label_
+    return data.get(_attribute_key(span, PROBABILITY)) if same else None
 
 
-def _probability_key(span: Span) -> Any:
+def _attribute_key(span: Span, name: str) -> Any:
     """The key in `doc.user_data` by which spaCy knows a custom attribute of a span."""
-    return "._.", PROBABILITY, span.start_char, span.end_char
+    return "._.", name, span.start_char, span.end_char
 
 
 class ConvEntityRecognizer(TrainablePipe):
@@ -268,7 +271,8 @@ class ConvEntityRecognizer(TrainablePipe):
             spans = []
             for start, stop, label, probability in entities:
                 span = Span(doc, start, stop, label=label)
-                doc.user_data[_probability_key(span)] = (label, probability)
+                doc.user_data[_attribute_key(span, PROBABILITY)] = probability
+                doc.user_data[_attribute_key(span, PREDICTED_LABEL)] = label
                 spans.append(span)
             _add_entities(doc, spans)
             if self.spans_key is not None:
@@ -353,6 +357,8 @@ class ConvEntityRecognizer(TrainablePipe):
         """
         examples = list(examples)
         validate_examples(examples, "ConvEntityRecognizer.calibrate")
+        if not self.model.has_dim("nO"):
+            raise ValueError(SpacyErrors.E109.format(name=self.name))
         gold = self._gold_tags(examples, allow_unknown=True)
         if not (gold >= 0).any():
             return self.cfg["temperature"]

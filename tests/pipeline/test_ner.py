@@ -246,11 +246,16 @@ def incorrect_example(nlp, annotated):
 
 @pytest.mark.parametrize("loss", ["crf", "token"])
 @pytest.mark.parametrize("annotated", [True, False])
-def test_incorrect_spans_lose_probability(annotated, loss):
+@pytest.mark.parametrize("sure", [0.0, 8.0])
+def test_incorrect_spans_lose_probability(annotated, loss, sure):
     nlp = ner_pipeline(incorrect_spans_key="wrong", loss=loss)
     train(nlp, steps=8)
     component = nlp.get_pipe("ner")
     example = incorrect_example(nlp, annotated)
+    # What the network is sure of has a gradient, too.
+    ids = component.tags.ids
+    bias = component.model.get_ref("output_layer").get_ref("linear").get_param("b")
+    bias[[ids["B-PERSON"], ids["L-PERSON"]]] += sure
     probabilities = sequence_probabilities(component, example.predicted)
     total = sum(
         -numpy.log(1 - sum(p for seq, p in probabilities.items() if seq[start:stop] == tags))
@@ -262,7 +267,6 @@ def test_incorrect_spans_lose_probability(annotated, loss):
     without_spans, _ = component.get_loss([example], scores)
     component.incorrect_spans_key = "wrong"
     assert_allclose(with_spans - without_spans, total, rtol=1e-3)
-    ids = component.tags.ids
     for entry in [(0, ids["B-PERSON"]), (1, ids["U-PLACE"]), (2, 0), (3, ids["L-PLACE"])]:
         losses = []
         for step in (0.05, -0.05):
@@ -793,3 +797,29 @@ def test_offset_is_used_only_where_it_pays():
         assert found(nlp(eg.predicted)) == [(e.text, e.label_) for e in eg.reference.ents]
     ner.calibrate(examples(nlp))
     assert ner.cfg["offset"] == 0.0
+
+
+def test_probabilities_are_plain_numbers_in_json(nlp):
+    doc = predict(nlp, ENTITIES[0][0])
+    stored = doc.to_json(underscore=["probability"])["underscore_span"]["probability"]
+    assert [span["value"] for span in stored] == [ent._.probability for ent in doc.ents]
+
+
+def test_frozen_components_are_not_calibrated():
+    nlp = trained_pipeline()
+    ner = nlp.get_pipe("ner")
+    before = dict(ner.cfg)
+    calibrate = registry.callbacks.get("spacy-textconv.calibrate.v1")
+    nlp.config["training"]["frozen_components"] = ["ner"]
+    calibrate(component="ner", corpus=reversed_labels)(nlp)
+    assert ner.cfg == before
+    nlp.config["training"]["frozen_components"] = []
+    calibrate(component="ner", corpus=reversed_labels)(nlp)
+    assert ner.cfg != before
+
+
+def test_calibration_needs_an_initialized_component():
+    nlp = spacy.blank("en")
+    ner = nlp.add_pipe("textconv_ner", name="ner")
+    with pytest.raises(ValueError, match="E109"):
+        ner.calibrate(examples(nlp))
