@@ -131,3 +131,4 @@ class Errors(metaclass=_WithCode):
     E045 = "The folder {path} doesn't exist. Create it, or give another `--output`."
     E046 = "Give either `--text` or `--input`, with something in it to be explained."
     E047 = "The pipeline can't be loaded: {reason}"
+    E048 = "The file {path} is no text in UTF-8: {reason}. Convert it first."

@@ -1,5 +1,6 @@
 """Explanations of pipelines, as data, as a page and on the command line."""
 
+import shutil
 from html.parser import HTMLParser
 
 import numpy
@@ -204,7 +205,8 @@ def run(*args):
 
 def test_command_writes_a_page_and_never_over_another(model, tmp_path):
     output, texts = tmp_path / "page.html", tmp_path / "texts.txt"
-    texts.write_text("a bird\n\nגשם\n", encoding="utf8")
+    # With a mark in front that is no part of the text, as editors on Windows write it.
+    texts.write_text("a bird\n\nגשם\n", encoding="utf-8-sig")
     assert run(model, "--text", "a bird", "--output", output)[0] == 0
     first = output.read_text(encoding="utf8")
     assert Page(first).maps == ["a bird"] * 3
@@ -216,16 +218,29 @@ def test_command_writes_a_page_and_never_over_another(model, tmp_path):
     assert page.startswith("<!DOCTYPE html>") and page.count("Why <bdi>BAD</bdi>?") == 2
 
 
+def narrowed(model, path):
+    """The pipeline with a config that doesn't fit its weights."""
+    copied = shutil.copytree(model, path / "narrow")
+    config = (copied / "config.cfg").read_text(encoding="utf8")
+    changed = config.replace("rows = 500", "rows = 400").replace(f"width = {WIDTH}", "width = 8")
+    (copied / "config.cfg").write_text(changed, encoding="utf8")
+    return copied
+
+
 def test_command_says_what_is_wrong(model, tmp_path):
     output, texts = ["--output", tmp_path / "page.html"], tmp_path / "texts.txt"
     texts.write_text("\n", encoding="utf8")
+    latin = tmp_path / "latin.txt"
+    latin.write_text("ein schöner Tag", encoding="latin1")
     for args, message in (
         ([model, "--text", "a", "--output", tmp_path / "no" / "page.html"], "E045"),
         ([model, *output], "E046"),
         ([model, "--text", "", *output], "E046"),
         ([model, "--input", texts, *output], "E046"),
         ([model, "--input", texts, "--text", "a", *output], "E046"),
+        ([model, "--input", latin, *output], "E048"),
         ([tmp_path, "--text", "a", *output], "E047"),
+        ([narrowed(model, tmp_path), "--text", "a", *output], "E047"),
         ([model, "--text", "a", "--component", "ner", *output], "E042"),
         ([model, "--text", "a", "--label", "UGLY", *output], "E043"),
     ):

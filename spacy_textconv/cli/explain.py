@@ -51,7 +51,7 @@ def explain_cli(
     setup_gpu(use_gpu, silent=False)
     try:
         nlp = util.load_model(model)
-    except OSError as err:
+    except (OSError, ValueError) as err:
         msg.fail(Errors.E047.format(reason=err), exits=1)
     try:
         explanations = explain(nlp, texts, component=component, label=label)
@@ -67,5 +67,9 @@ def _read_texts(text: Optional[str], path: Optional[Path]) -> List[str]:
         return []
     if path is None:
         return [text] if text else []
-    lines = path.read_text(encoding="utf8").split("\n")
+    try:
+        # A file from Windows may begin with a mark of its encoding.
+        lines = path.read_text(encoding="utf-8-sig").split("\n")
+    except UnicodeDecodeError as err:
+        msg.fail(Errors.E048.format(path=path, reason=err), exits=1)
     return [line for line in lines if line.strip()]
