@@ -197,6 +197,14 @@ def test_a_wrong_column_is_reported(scripts, tmp_path):
         read(scripts, tmp_path, WNUT, word_column=1, n_sents=1)
 
 
+@pytest.mark.parametrize("text", ["Anna\tPER\n", "Anna\t\n", "Anna\tM-PER\n", "\n"])
+def test_what_is_no_tag_or_no_sentence_is_reported(scripts, tmp_path, text):
+    (tmp_path / "corpus.txt").write_text(text, encoding="utf8")
+    with pytest.raises(ValueError, match="IOB2 or BIOES|No sentences"):
+        scripts.convert.main(tmp_path / "corpus.txt", tmp_path / "corpus.spacy")
+    assert not (tmp_path / "corpus.spacy").exists()
+
+
 def test_converted_docs_stay_whole(project: Path):
     project_run(project, "convert", overrides=VARS, capture=True)
     corpus = Corpus(project / "corpus" / "tiny" / "train.spacy", gold_preproc=True)

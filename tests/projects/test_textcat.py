@@ -1,4 +1,5 @@
 import math
+import re
 import runpy
 import shutil
 import sys
@@ -180,6 +181,14 @@ def test_convert_gives_every_doc_all_labels(scripts, tmp_path):
     convert(scripts, tmp_path, "mine")
     docs = DocBin().from_disk(tmp_path / "corpus" / "dev.spacy").get_docs(spacy.blank("en").vocab)
     assert [doc.cats for doc in docs] == [{"x": 0.0, "y": 0.0, "z": 1.0}]
+
+
+@pytest.mark.parametrize("line", ["no tab", "no label\t", "\tno text"])
+def test_a_line_without_a_text_or_a_label_is_reported(scripts, tmp_path, line):
+    for split in SPLITS:
+        (tmp_path / f"{split}.tsv").write_text(f"text\tlabel\n{line}\n", encoding="utf8")
+    with pytest.raises(ValueError, match=re.escape(f"train.tsv: {line!r}")):
+        convert(scripts, tmp_path, "mine")
 
 
 def test_lines_of_older_files_are_latin1(scripts):

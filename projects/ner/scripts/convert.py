@@ -12,6 +12,7 @@ from spacy.vocab import Vocab
 from wasabi import msg
 
 BILUO = {"S": "U", "E": "L"}  # What BIOES calls S and E
+TAG = re.compile("O|[BIESLU]-.+")
 
 
 def split_columns(line: str) -> list[str]:
@@ -29,6 +30,8 @@ def read_sentence(lines: list[str], word_column: int) -> tuple[list[str], list[s
                 f"No word and tag from column {word_column} on (--word-column): {line}"
             )
         word, tag = columns[word_column : word_column + 2]
+        if not TAG.fullmatch(tag):
+            raise ValueError(f"No tag in the scheme IOB2 or BIOES, such as O or B-PER: {tag!r}")
         words.append(word)
         tags.append(BILUO.get(tag[0], tag[0]) + tag[1:])
     return words, iob_to_biluo(tags)
@@ -54,6 +57,8 @@ def main(input_path: Path, output_path: Path, word_column: int = 0, n_sents: int
     """Write a .spacy file with N_SENTS sentences in each doc. Columns count from 0, and the tag
     stands in the column after WORD_COLUMN. If that is not the first, lines with # are comments."""
     docs = list(read_docs(input_path, word_column, n_sents))
+    if not docs:
+        raise ValueError(f"No sentences in {input_path}")
     output_path.parent.mkdir(parents=True, exist_ok=True)
     DocBin(docs=docs).to_disk(output_path)
     n_words = sum(len(doc) for doc in docs)

@@ -91,9 +91,13 @@ def read_tsv(assets: Path) -> Splits:
     """A header, then a text, a tab and a label on each line, in a file for each split."""
     splits: Splits = {}
     for split in SPLITS:
-        lines = read_lines((assets / f"{split}.tsv").read_bytes())
-        rows = [line.rpartition("\t") for line in lines[1:]]
-        splits[split] = [(text, label.strip()) for text, _, label in rows]
+        path = assets / f"{split}.tsv"
+        splits[split] = []
+        for line in read_lines(path.read_bytes())[1:]:
+            text, _, label = (part.strip() for part in line.rpartition("\t"))
+            if not text or not label:
+                raise ValueError(f"No text, tab and label in a line of {path}: {line!r}")
+            splits[split].append((text, label))
     return splits
 
 
