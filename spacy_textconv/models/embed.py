@@ -87,7 +87,7 @@ def build_char_conv_embed_v1(
         taken for one that was never seen, and that a column of its other features is dropped; null
         follows `[training] dropout`.
     cache_size (int): The number of words that predictions remember the vectors of; 0 for none.
-    mixed_precision (bool): Whether to compute in bfloat16 on a GPU, or on a CPU with AMX.
+    mixed_precision (bool): Whether to compute in bfloat16 where the device has units for it.
     RETURNS (Model[List[Doc], List[Floats2d]]): The embedding layer.
     RAISES (ValueError): If a setting is out of its range.
     """

@@ -55,7 +55,7 @@ def build_dilated_conv_encoder_v1(
         and column; null follows `[training] dropout`.
     initialization (str): "kaiming" or "identity" (layers begin by passing the middle token on,
         which helps plain stacks).
-    mixed_precision (bool): Whether to compute in bfloat16 on a GPU, or on a CPU with AMX.
+    mixed_precision (bool): Whether to compute in bfloat16 where the device has units for it.
     RETURNS (Model[List[Floats2d], List[Floats2d]]): The encoder.
     RAISES (ValueError): If a setting is out of its range.
     """
@@ -101,7 +101,7 @@ def build_dense_conv_encoder_v1(
     activation (str): The activation function.
     dropout (Optional[float]): The rate of dropout after each layer, one mask for each document
         and column; null follows `[training] dropout`.
-    mixed_precision (bool): Whether to compute in bfloat16 on a GPU, or on a CPU with AMX.
+    mixed_precision (bool): Whether to compute in bfloat16 where the device has units for it.
     RETURNS (Model[List[Floats2d], List[Floats2d]]): The encoder.
     RAISES (ValueError): If a setting is out of its range.
     """
