@@ -1,5 +1,4 @@
 import re
-import shutil
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -17,7 +16,8 @@ from spacy.util import import_file
 from weasel.cli.run import project_run
 from weasel.util import load_project_config
 
-ROOT = Path(__file__).parents[2]
+from .util import ROOT, check_workflows, copy_project
+
 SCRIPTS = ROOT / "projects" / "ner" / "scripts"
 
 # Numbered words with comments, a tag with or without its annotator, and the start of a second text
@@ -103,18 +103,8 @@ def scripts() -> SimpleNamespace:
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A copy of the project, beside a copy of the root's configs, with its assets filled by hand"""
-    root = tmp_path_factory.mktemp("root")
-    project_dir = root / "projects" / "ner"
-    for name in ["scripts", "configs"]:
-        shutil.copytree(ROOT / "projects" / "ner" / name, project_dir / name)
-    shutil.copy(ROOT / "projects" / "ner" / "project.yml", project_dir)
-    shutil.copytree(ROOT / "configs", root / "configs")
-    assets = project_dir / "assets" / "tiny"
-    assets.mkdir(parents=True)
-    for split in ["train", "dev", "test"]:
-        (assets / f"{split}.txt").write_text(UNER, encoding="utf8")
-    return project_dir
+    assets = {f"tiny/{split}.txt": UNER for split in ["train", "dev", "test"]}
+    return copy_project("ner", tmp_path_factory.mktemp("root"), assets)
 
 
 @pytest.fixture(scope="module", params=["en", "he"])
@@ -215,13 +205,7 @@ def test_converted_docs_stay_whole(project: Path):
 
 
 def test_every_dependency_exists_or_is_an_output(project: Path):
-    config: dict[str, Any] = load_project_config(project, overrides=VARS)
-    commands = {command["name"]: command for command in config["commands"]}
-    assert {name for steps in config["workflows"].values() for name in steps} == set(commands)
-    made = {path for command in commands.values() for path in command.get("outputs", [])}
-    for command in commands.values():
-        for path in command["deps"]:
-            assert path in made or (project / path).exists(), path
+    check_workflows(project, VARS)
 
 
 def test_every_data_set_has_its_three_files(project: Path):

@@ -1,15 +1,12 @@
-import shutil
 from pathlib import Path
-from typing import Any
 
 import pytest
 import spacy
 from spacy.tokens import DocBin
 from spacy.training import Corpus
 from weasel.cli.run import project_run
-from weasel.util import load_project_config
 
-ROOT = Path(__file__).parents[2]
+from .util import check_workflows, copy_project
 
 # A multiword token (1-2) and an empty node (8.1)
 CONLLU = """\
@@ -44,18 +41,8 @@ VARS = {
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A copy of the project, beside a copy of the root's configs, with its assets filled by hand"""
-    root = tmp_path_factory.mktemp("root")
-    project_dir = root / "projects" / "tagging"
-    for name in ["scripts", "configs"]:
-        shutil.copytree(ROOT / "projects" / "tagging" / name, project_dir / name)
-    shutil.copy(ROOT / "projects" / "tagging" / "project.yml", project_dir)
-    shutil.copytree(ROOT / "configs", root / "configs")
-    assets = project_dir / "assets" / "UD_Tiny"
-    assets.mkdir(parents=True)
-    for split in ["train", "dev", "test"]:
-        (assets / f"tr_tiny-ud-{split}.conllu").write_text(CONLLU, encoding="utf8")
-    return project_dir
+    assets = {f"UD_Tiny/tr_tiny-ud-{split}.conllu": CONLLU for split in ["train", "dev", "test"]}
+    return copy_project("tagging", tmp_path_factory.mktemp("root"), assets)
 
 
 @pytest.fixture(scope="module")
@@ -83,10 +70,4 @@ def test_docs_of_several_sentences_stay_whole(corpus: Path):
 
 
 def test_every_dependency_exists_or_is_an_output(project: Path):
-    config: dict[str, Any] = load_project_config(project, overrides=VARS)
-    commands = {command["name"]: command for command in config["commands"]}
-    assert {name for steps in config["workflows"].values() for name in steps} == set(commands)
-    made = {path for command in commands.values() for path in command.get("outputs", [])}
-    for command in commands.values():
-        for path in command["deps"]:
-            assert path in made or (project / path).exists(), path
+    check_workflows(project, VARS)

@@ -1,7 +1,6 @@
 import math
 import re
 import runpy
-import shutil
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -21,7 +20,8 @@ from spacy.util import import_file, load_config, load_model_from_config
 from weasel.cli.run import project_run
 from weasel.util import load_project_config
 
-ROOT = Path(__file__).parents[2]
+from .util import ROOT, check_workflows, copy_project
+
 PROJECT = ROOT / "projects" / "textcat"
 SPLITS = ["train", "dev", "test"]
 VARS = {"vars.data": "tiny", "vars.seed": 3, "vars.max_steps": 2, "vars.peer_max_steps": 2}
@@ -61,18 +61,8 @@ def scripts() -> SimpleNamespace:
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A copy of the project, beside a copy of the root's configs, with its assets filled by hand"""
-    root = tmp_path_factory.mktemp("root")
-    project_dir = root / "projects" / "textcat"
-    for name in ["scripts", "configs"]:
-        shutil.copytree(PROJECT / name, project_dir / name)
-    shutil.copy(PROJECT / "project.yml", project_dir)
-    shutil.copytree(ROOT / "configs", root / "configs")
-    assets = project_dir / "assets" / "tiny"
-    assets.mkdir(parents=True)
-    for split in SPLITS:
-        (assets / f"{split}.tsv").write_bytes(TSV.encode())
-    return project_dir
+    assets = {f"tiny/{split}.tsv": TSV for split in SPLITS}
+    return copy_project("textcat", tmp_path_factory.mktemp("root"), assets)
 
 
 @pytest.fixture(scope="module")
@@ -200,13 +190,7 @@ def test_lines_of_older_files_are_latin1(scripts):
 
 
 def test_every_dependency_exists_or_is_an_output(project: Path):
-    config: dict[str, Any] = load_project_config(project, overrides=VARS)
-    commands = {command["name"]: command for command in config["commands"]}
-    assert {name for steps in config["workflows"].values() for name in steps} == set(commands)
-    made = {path for command in commands.values() for path in command.get("outputs", [])}
-    for command in commands.values():
-        for path in command["deps"]:
-            assert path in made or (project / path).exists(), path
+    check_workflows(project, VARS)
 
 
 def test_every_data_set_has_its_files(scripts, project: Path):
