@@ -1,6 +1,8 @@
 """Explanations of pipelines, as data, as a page and on the command line."""
 
 import shutil
+import subprocess
+import sys
 from html.parser import HTMLParser
 
 import numpy
@@ -8,6 +10,7 @@ import pytest
 import spacy
 from numpy.testing import assert_allclose, assert_array_equal
 from spacy.cli import app
+from spacy.cli._util import import_code
 from spacy.training import Example
 from thinc.api import fix_random_seed
 from typer.testing import CliRunner
@@ -247,3 +250,42 @@ def test_command_says_what_is_wrong(model, tmp_path):
         code, printed = run(*args)
         assert code == 1 and message in printed
     assert not (tmp_path / "page.html").exists()
+
+
+def test_components_before_the_classifier_are_applied():
+    nlp = pipeline()
+    nlp.add_pipe("sentencizer", before="topic")
+    nlp.add_pipe("entity_ruler", after="topic").add_patterns([{"label": "X", "pattern": "bird"}])
+    [explanation] = explain(nlp, ["A bird. A bird."])
+    assert len(list(explanation.doc.sents)) == 2
+    assert not explanation.doc.ents
+
+
+def test_the_first_classifier_is_explained():
+    nlp = pipeline()
+    model = {**MODEL, "tok2vec": tok2vec(), "exclusive_classes": True}
+    nlp.add_pipe("textcat", name="second", config={"model": model})
+    train = [Example.from_dict(nlp.make_doc("a"), {"cats": {"X": 1.0, "Y": 0.0}})]
+    nlp.get_pipe("second").initialize(lambda: train)
+    assert set(explain(nlp, ["a bird"])[0].probabilities) == {"GOOD", "BAD"}
+    assert set(explain(nlp, ["a bird"], component="second")[0].probabilities) == {"X", "Y"}
+
+
+def test_command_imports_code(tmp_path):
+    code, output = tmp_path / "code.py", tmp_path / "page.html"
+    code.write_text(
+        "from spacy import Language\n"
+        "@Language.component('test_explain_shout')\n"
+        "def shout(doc):\n"
+        "    return doc\n",
+        encoding="utf8",
+    )
+    import_code(code)
+    nlp = pipeline()
+    nlp.add_pipe("test_explain_shout", first=True)
+    nlp.to_disk(tmp_path / "model")
+    command = [sys.executable, "-m", "spacy", "textconv", "explain", tmp_path / "model"]
+    command += ["--text", "a bird", "--output", output, "--code", code]
+    # In a process of its own, which knows nothing of the component.
+    subprocess.run(command, check=True, capture_output=True)
+    assert Page(output.read_text(encoding="utf8")).maps == ["a bird"] * 3
