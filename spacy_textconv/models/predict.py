@@ -1,6 +1,6 @@
 """The last step: vectors of tokens to scores."""
 
-from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple, TypeVar, cast
+from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple, cast
 
 from spacy.tokens import Doc
 from thinc.api import Linear, Model, chain, with_array, zero_init
@@ -18,7 +18,6 @@ from .types import ClassifyT, EmbedT, EncoderBackpropT, EncoderT, RowsT
 
 # How far the scores of a new tag are below those of tag 0, which it starts as a copy of.
 NEW_TAG_MARGIN = 5.0
-OutT = TypeVar("OutT")
 
 
 def build_tag_crf_v1(
@@ -274,19 +273,13 @@ def hidden_layer_forward(
     model: RowsT, X: Floats2d, is_train: bool
 ) -> Tuple[Floats2d, Callable[[Floats2d], Floats2d]]:
     shim = cast(TorchShim, model.shims[0])
+    x = xp2torch(X, device=shim.device)
     if not is_train:
-        return cast(Floats2d, torch2xp(shim.predict(xp2torch(X, device=shim.device)))), no_backprop
-    Y, torch_backprop = shim.begin_update(
-        xp2torch(X, device=shim.device), dropout=model.attrs["dropout_rate"]
-    )
+        return cast(Floats2d, torch2xp(shim.predict(x))), no_backprop
+    Y, torch_backprop = shim.begin_update(x, dropout=model.attrs["dropout_rate"])
 
     def backprop(dY: Floats2d) -> Floats2d:
-        contiguous = xp2torch(model.ops.as_contig(dY), device=shim.device)
-        dX = cast(Tensor, torch_backprop(contiguous))
-        return cast(Floats2d, torch2xp(dX))
+        dX = torch_backprop(xp2torch(model.ops.as_contig(dY), device=shim.device))
+        return cast(Floats2d, torch2xp(cast(Tensor, dX)))
 
     return cast(Floats2d, torch2xp(Y)), backprop
-
-
-def _pass_on(dY: OutT) -> OutT:
-    return dY

@@ -96,14 +96,10 @@ def test_parts_of_a_linear_score_add_up():
 
 
 def test_tok2vec_without_an_encoder_is_explained_by_what_comes_out():
-    source = registry.resolve({"embed": CONVOLUTIONS})["embed"]
-    model = build_text_cat_conv_v1(
-        tok2vec=source, attend=registry.resolve({"m": MEAN}), exclusive_classes=True, nO=3
-    )
-    model.initialize(X=[doc()])
-    W = scrambled(model.get_ref("output_layer")).get_param("W")
+    model = classifier(CONVOLUTIONS)
+    W = model.get_ref("output_layer").get_param("W")
     [[heat_map]] = make_maps(model, [doc()], [2])
-    [X] = source.predict([doc()])
+    [X] = model.get_ref("tok2vec").predict([doc()])
     assert_allclose(heat_map.weights, X @ W[2] / len(X), rtol=1e-3, atol=1e-5)
 
 

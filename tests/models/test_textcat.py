@@ -16,7 +16,6 @@ from thinc.api import Adam, Config, fix_random_seed, set_dropout_rate
 
 from spacy_textconv.layers import Hidden
 from spacy_textconv.models import documents
-from spacy_textconv.models.predict import build_text_cat_conv_v1
 
 from ..util import CONVOLUTIONS, HASHES, WIDTH, listener, tok2vec
 
@@ -307,6 +306,8 @@ def test_config_is_filled_and_keeps_the_order():
     [
         ({"attend": {}}, "E032.*`attend`"),
         ({"attend": {"max": 3}}, "E032.*`attend`"),
+        ({"attend": POOL}, "E032.*`attend`"),
+        ({"ngrams": NGRAMS["words"]}, "E023.*`ngrams`"),
         ({"attend": {"max": {**POOL, "width": 7}}}, f"E033.*`attend.max`.*7.*{WIDTH} columns"),
         ({"hidden_width": 0}, "`hidden_width` is 0"),
         ({"dropout": 1.0}, "`dropout` is 1.0"),
@@ -372,21 +373,6 @@ def test_long_documents_need_little_memory(tokens, mode, limit):
     command = [sys.executable, "-c", SCRIPT, str(tokens), mode]
     result = subprocess.run(command, capture_output=True, text=True, check=True)
     assert float(result.stdout) < limit
-
-
-def test_single_block_in_the_place_of_a_section_is_refused():
-    attend = registry.resolve({"model": POOL})["model"]
-    with pytest.raises(ValueError, match="E032"):
-        build_text_cat_conv_v1(tok2vec=encoder(), attend=attend, exclusive_classes=True)
-    pooled, ngrams = {"max": attend}, registry.resolve({"model": NGRAMS["words"]})["model"]
-    with pytest.raises(ValueError, match="E023"):
-        build_text_cat_conv_v1(
-            tok2vec=encoder(), attend=pooled, exclusive_classes=True, ngrams=ngrams
-        )
-
-
-def encoder():
-    return registry.resolve({"model": tok2vec(embed=CONVOLUTIONS)})["model"]
 
 
 def test_device_is_that_of_the_model_whatever_the_thread(monkeypatch):

@@ -14,8 +14,8 @@ from spacy.util import load_config
 from weasel.util import load_project_config
 
 from ..util import examples
+from .util import ROOT
 
-ROOT = Path(__file__).parents[2]
 SCRIPTS = ROOT / "projects" / "benchmark_speed" / "scripts"
 PEERS = ROOT / "projects" / "tagging" / "configs"
 NER_PEER = ROOT / "projects" / "ner" / "configs" / "spacy_ner.cfg"
