@@ -10,7 +10,7 @@ from spacy.training import Example
 from spacy.util import minibatch
 
 from .errors import Errors
-from .models.ngrams import find_layers, fit_ratios
+from .models.ngrams import find_layers, fit_ratios, fit_vocabulary
 
 # How many documents are counted at a time.
 DOCS_PER_BATCH = 256
@@ -52,14 +52,14 @@ def create_calibrate_callback_v1(
 def create_naive_bayes_callback_v1(
     *, component: str, corpus: Callable[[Language], Iterable[Example]]
 ) -> Callable[[Language], Language]:
-    """Create a callback for `[initialize] after_init` that sets the ratios of all
-    `spacy-textconv.NgramLinear.v1` in the model of a text classifier, from the documents of the
-    training. A component that is not trained, because it is frozen or sourced from another
-    pipeline, keeps its ratios.
+    """Create a callback for `[initialize] after_init` that gives all
+    `spacy-textconv.NgramLinear.v1` in the model of a text classifier the n-grams of the training
+    data and their ratios. A component that is not trained, because it is frozen or sourced from
+    another pipeline, stays as it is.
 
     component (str): The name of the component.
     corpus (Callable[[Language], Iterable[Example]]): The reader of the training data, such as
-        `${corpora.train}`, which has to come to an end.
+        `${corpora.train}`, which has to come to an end. It is read twice.
     RETURNS (Callable[[Language], Language]): The callback, which changes the pipeline in place.
     RAISES (KeyError, ValueError): When called, if the pipeline has no component of this name, or
         one without n-grams.
@@ -83,6 +83,7 @@ def create_naive_bayes_callback_v1(
                 ]
                 yield [example.predicted for example in examples], numpy.array(truths)
 
+        fit_vocabulary(layers, (docs for docs, _ in read_batches()))
         fit_ratios(layers, read_batches())
         return nlp
 

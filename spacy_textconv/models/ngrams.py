@@ -1,5 +1,6 @@
 """Linear classifiers of documents by their n-grams, the companions of a convolutional one."""
 
+from collections import Counter
 from typing import Callable, Iterable, List, Literal, Optional, Sequence, Tuple, cast
 
 import numpy
@@ -35,9 +36,13 @@ TEXT_START, TEXT_END = 1, 2
 NEW_CLASS_SCORE = -20.0
 # The n-grams of so many words are found at a time, so that a long document needs little memory.
 WORDS_PER_SLICE = 16384
-# Which n-grams a document has: the rows of all documents, one after the other, and their numbers.
+# How many keys there are to tell n-grams apart: so many that hardly two among a million have the
+# same one, and so few that the number of the document fits into the same 64 bits.
+KEYS = 2**40
+# Which n-grams a document has: the keys or the rows of all documents, one after the other, and how
+# many of them each document has.
 NgramsT = Tuple[ndarray, ndarray]
-# Which row goes to which token with which share.
+# Which key goes to which token with which share.
 SharesT = Tuple[ndarray, ndarray, ndarray]
 
 
@@ -53,10 +58,13 @@ def build_ngram_linear_v1(
 ) -> Model[List[Doc], Floats2d]:
     """Build a linear map from the n-grams of a document to the scores of its classes. An n-gram
     counts once, however often it occurs. Its weight is the product of what is learned and a fixed
-    number, which the callback `spacy-textconv.naive_bayes.v1` sets: the logarithm of how much more
-    often the n-gram occurs in documents of the class than in others, 0 if it doesn't occur (Wang
-    and Manning 2012, "Baselines and bigrams: simple, good sentiment and topic classification",
-    section 2). It is 1 for all n-grams before that.
+    number: the logarithm of how much more often the n-gram occurs in documents of the class than in
+    others (Wang and Manning 2012, "Baselines and bigrams: simple, good sentiment and topic
+    classification", section 2).
+
+    The callback `spacy-textconv.naive_bayes.v1` makes the table of the n-grams of the training data
+    and sets these numbers. All other n-grams are left out. Before that, or without it, n-grams are
+    hashed, and the numbers are 1.
 
     N-grams of words may begin before the first word of the document and end after the last one.
     They are found once for each attribute that words are compared by. Beside the norm, the first
@@ -69,7 +77,9 @@ def build_ngram_linear_v1(
     sizes (List[int]): The numbers of words or characters of an n-gram.
     attrs (List[str]): What words are compared by: attributes of spaCy's tokens, and affixes of the
         lower-cased form with their length, such as "PREFIX4". For characters, it is the norm.
-    rows (int): The number of rows of the table of n-grams, which are hashed.
+    rows (int): How many rows the table of n-grams has at most. If the training data have more, the
+        callback leaves out those that are in the fewest documents. If n-grams are hashed, it is the
+        number of rows.
     scale (float): What the sum over the n-grams is multiplied by, before the bias is added: how
         fast this layer learns.
     normalize (bool): Whether that sum is divided by the square root of the number of the n-grams,
@@ -99,6 +109,8 @@ def build_ngram_linear_v1(
             "rows": rows,
             "scale": scale,
             "normalize": normalize,
+            # The keys of the n-grams that have a row, in order. None: they are hashed.
+            "vocabulary": None,
         },
     )
 
@@ -106,7 +118,12 @@ def build_ngram_linear_v1(
 def init(model: ClassifyT, X: Optional[List[Doc]] = None, Y: Optional[Floats2d] = None) -> None:
     if Y is not None and model.has_dim("nO") is None:
         model.set_dim("nO", get_width(Y))
-    rows, nO = model.attrs["rows"], model.get_dim("nO")
+    model.attrs["vocabulary"] = None
+    _set_params(model, model.attrs["rows"])
+
+
+def _set_params(model: ClassifyT, rows: int) -> None:
+    nO = model.get_dim("nO")
     model.set_param("W", model.ops.alloc2f(rows, nO))
     model.set_param("b", model.ops.alloc1f(nO))
     model.set_param("ratios", model.ops.alloc2f(rows, nO) + 1.0)
@@ -144,16 +161,33 @@ def find_layers(model: Model) -> List[ClassifyT]:
     return [layer for layer in model.walk() if layer.name == "ngram_linear"]
 
 
+def fit_vocabulary(layers: Sequence[ClassifyT], batches: Iterable[List[Doc]]) -> None:
+    """Give each n-gram of the documents a row of its own, in layers that are initialized, but not
+    trained. If there are too many, those that are in most documents get one.
+
+    layers (Sequence[Model[List[Doc], Floats2d]]): Layers that `build_ngram_linear_v1` has built.
+    batches (Iterable[List[Doc]]): The documents.
+    """
+    counters: List[Counter[int]] = [Counter() for _ in layers]
+    for docs in batches:
+        for layer, counter in zip(layers, counters, strict=True):
+            counter.update(_find_keys(layer, docs)[0].tolist())
+    for layer, counter in zip(layers, counters, strict=True):
+        kept = [key for key, _ in counter.most_common(layer.attrs["rows"])]
+        layer.attrs["vocabulary"] = numpy.sort(numpy.array(kept, dtype="int64"))
+        _set_params(layer, len(kept))
+
+
 def fit_ratios(layers: Sequence[ClassifyT], batches: Iterable[Tuple[List[Doc], ndarray]]) -> None:
     """Set the ratios of initialized layers to the logarithms of those of naive Bayes, for each
-    class against all others, with one occurrence of each n-gram added. They are 0 for n-grams that
-    don't occur.
+    class against all others, with one occurrence of each n-gram added. They are 0 for rows without
+    an n-gram that occurs.
 
     layers (Sequence[Model[List[Doc], Floats2d]]): Layers that `build_ngram_linear_v1` has built.
     batches (Iterable[Tuple[List[Doc], numpy.ndarray]]): Documents, and for each document and class
         1 if it belongs to it, 0 if not, and nan if that is unknown. *Shape:* (documents, classes)
     """
-    shapes = [(layer.attrs["rows"], layer.get_dim("nO")) for layer in layers]
+    shapes = [cast(Floats2d, layer.get_param("ratios")).shape for layer in layers]
     inside, outside = ([numpy.zeros(shape, "float32") for shape in shapes] for _ in range(2))
     for docs, truths in batches:
         for i, layer in enumerate(layers):
@@ -176,7 +210,10 @@ def resize_output(model: ClassifyT, nO: int) -> ClassifyT:
     RETURNS (Model[List[Doc], Floats2d]): A new layer, because the optimizer remembers gradients of
         the old sizes for the old one.
     """
-    resized = build_ngram_linear_v1(**model.attrs, nO=nO)
+    settings = {**model.attrs}
+    vocabulary = settings.pop("vocabulary")
+    resized = build_ngram_linear_v1(**settings, nO=nO)
+    resized.attrs["vocabulary"] = vocabulary
     if model.has_param("W"):
         xp, added = model.ops.xp, nO - model.get_dim("nO")
         for name, padding, value in (
@@ -189,11 +226,28 @@ def resize_output(model: ClassifyT, nO: int) -> ClassifyT:
 
 
 def find_ngrams(model: ClassifyT, docs: List[Doc]) -> NgramsT:
-    """Find the distinct rows of the n-grams of each document."""
-    sizes, rows = model.attrs["sizes"], model.attrs["rows"]
+    """Find the rows of the distinct n-grams of each document, as far as they have one."""
+    keys, counts = _find_keys(model, docs)
+    rows, known = _find_rows(model, keys)
+    owners = numpy.repeat(numpy.arange(len(docs)), counts)
+    return rows[known], numpy.bincount(owners[known], minlength=len(docs))
+
+
+def _find_keys(model: ClassifyT, docs: List[Doc]) -> NgramsT:
+    """Find the keys of the distinct n-grams of each document."""
     if model.attrs["unit"] == "word":
-        return word_ngrams(docs, model.attrs["attrs"], sizes, rows)
-    return character_ngrams(docs, sizes, rows)
+        return word_ngrams(docs, model.attrs["attrs"], model.attrs["sizes"])
+    return character_ngrams(docs, model.attrs["sizes"])
+
+
+def _find_rows(model: ClassifyT, keys: ndarray) -> Tuple[ndarray, ndarray]:
+    """Find the row of each key, and say whether there is one."""
+    vocabulary = model.attrs["vocabulary"]
+    if vocabulary is None:
+        return keys % model.attrs["rows"], numpy.ones(len(keys), dtype=bool)
+    rows = numpy.searchsorted(vocabulary, keys)
+    # Beyond the last key comes one that no n-gram has.
+    return rows, numpy.append(vocabulary, -1)[rows] == keys
 
 
 def _factors(model: ClassifyT, counts: ndarray) -> ndarray:
@@ -217,16 +271,16 @@ def share_scores(model: ClassifyT, doc: Doc, column: int) -> Tuple[ndarray, floa
         (tokens,)
     """
     if model.attrs["unit"] == "word":
-        rows, tokens, shares = _share_words(
-            doc, model.attrs["attrs"], model.attrs["sizes"], model.attrs["rows"]
-        )
+        keys, tokens, shares = _share_words(doc, model.attrs["attrs"], model.attrs["sizes"])
     else:
-        rows, tokens, shares = _share_characters(doc, model.attrs["sizes"], model.attrs["rows"])
+        keys, tokens, shares = _share_characters(doc, model.attrs["sizes"])
+    rows, known = _find_rows(model, keys)
+    rows, tokens, shares = rows[known], tokens[known], shares[known]
     weights, ratios = (
         model.ops.to_numpy(cast(Floats2d, model.get_param(name))[:, column])[rows]
         for name in ("W", "ratios")
     )
-    [factor] = _factors(model, numpy.array([len(sort_distinct(rows))]))
+    [factor] = _factors(model, numpy.array([len(sort_distinct(keys[known]))]))
     parts = weights.astype("float64") * ratios * factor * shares
     # What belongs to no token is counted after the last one.
     added = numpy.bincount(tokens, parts, minlength=len(doc) + 1)
@@ -234,16 +288,16 @@ def share_scores(model: ClassifyT, doc: Doc, column: int) -> Tuple[ndarray, floa
     return added[:-1], float(bias) + float(added[-1])
 
 
-def word_ngrams(docs: List[Doc], attrs: List[str], sizes: List[int], rows: int) -> NgramsT:
-    """Find the distinct rows of the n-grams of words, for all attributes together."""
+def word_ngrams(docs: List[Doc], attrs: List[str], sizes: List[int]) -> NgramsT:
+    """Find the distinct keys of the n-grams of words, for all attributes together."""
     hashes, owners = _hash_word_ngrams(docs, attrs, sizes)
-    return _split(_distinct(hashes, owners, rows), rows, len(docs))
+    return _split(_distinct(hashes, owners), len(docs))
 
 
-def _share_words(doc: Doc, attrs: List[str], sizes: List[int], rows: int) -> SharesT:
-    """Find the rows of the n-grams of words, the tokens they lie on, and the share of each."""
+def _share_words(doc: Doc, attrs: List[str], sizes: List[int]) -> SharesT:
+    """Find the keys of the n-grams of words, the tokens they lie on, and the share of each."""
     hashes, _ = _hash_word_ngrams([doc], attrs, sizes)
-    picked = (hashes % numpy.uint64(rows)).astype("int64")
+    keys = _to_keys(hashes)
     # In the order of the hashes: where each n-gram begins, and how many words it has.
     distinct = sorted(set(sizes))
     numbers = [max(len(doc) + 3 - size, 0) for size in distinct]
@@ -259,9 +313,8 @@ def _share_words(doc: Doc, attrs: List[str], sizes: List[int], rows: int) -> Sha
     kept = inside | ((covered[ngram_of_word] == 0) & (offsets == 0))
     tokens = numpy.where(inside, tokens, len(doc))[kept]
     ngrams = ngram_of_word[kept]
-    occurrences = numpy.bincount(picked)[picked]
-    shares = 1 / (occurrences * covered.clip(1))
-    return picked[ngrams], tokens, shares[ngrams]
+    shares = 1 / (_count_equal(keys) * covered.clip(1))
+    return keys[ngrams], tokens, shares[ngrams]
 
 
 def _hash_word_ngrams(
@@ -286,26 +339,30 @@ def _marked_words(docs: List[Doc], attrs: List[str]) -> Tuple[ndarray, ndarray]:
     columns[:, stops - lengths], columns[:, stops - 1] = TEXT_START, TEXT_END
     if any(map(len, docs)):
         types, type_of_token = find_word_types(docs, type_attrs(attrs))
-        # A prefix is not the suffix that has the same letters from the end of the word.
-        values = attr_values(types, attrs) + numpy.arange(len(attrs), dtype="uint64") * GOLDEN
-        # A flag or a length is not the mark that is the same small number.
-        values[values <= TEXT_END] -= GOLDEN
+        # A prefix is not the suffix that has the same letters from the end of the word, and a flag
+        # or a length is not the mark that is the same small number.
+        seeds = numpy.arange(1, len(attrs) + 1, dtype="uint64")
+        values = attr_values(types, attrs) + seeds * GOLDEN
         columns[:, columns[0] == 0] = values[type_of_token].T
     return columns, numpy.repeat(numpy.arange(len(docs)), lengths)
 
 
-def _share_characters(doc: Doc, sizes: List[int], rows: int) -> SharesT:
-    """Find the rows of the n-grams of characters, the tokens they occur in, and the share of
+def _share_characters(doc: Doc, sizes: List[int]) -> SharesT:
+    """Find the keys of the n-grams of characters, the tokens they occur in, and the share of
     each."""
-    picked, counts = character_ngrams(
-        [cast(Doc, doc[i : i + 1]) for i in range(len(doc))], sizes, rows
-    )
+    keys, counts = character_ngrams([cast(Doc, doc[i : i + 1]) for i in range(len(doc))], sizes)
     tokens = numpy.repeat(numpy.arange(len(doc)), counts)
-    return picked, tokens, 1 / numpy.bincount(picked)[picked]
+    return keys, tokens, 1 / _count_equal(keys)
 
 
-def character_ngrams(docs: List[Doc], sizes: List[int], rows: int) -> NgramsT:
-    """Find the distinct rows of the n-grams of characters within words."""
+def _count_equal(keys: ndarray) -> ndarray:
+    """Count for each key how often it occurs."""
+    _, positions, counts = numpy.unique(keys, return_inverse=True, return_counts=True)
+    return counts[positions]
+
+
+def character_ngrams(docs: List[Doc], sizes: List[int]) -> NgramsT:
+    """Find the distinct keys of the n-grams of characters within words."""
     lengths = [len(doc) for doc in docs]
     if not any(lengths):
         return numpy.zeros(0, dtype="int64"), numpy.zeros(len(docs), dtype="int64")
@@ -322,8 +379,8 @@ def character_ngrams(docs: List[Doc], sizes: List[int], rows: int) -> NgramsT:
         # The first n-gram of each word, less the number of n-grams of the words before it.
         offsets = (counts.cumsum() - counts)[positions] - (repeats.cumsum() - repeats)
         ngrams = numpy.repeat(offsets, repeats) + numpy.arange(repeats.sum())
-        found.append(_distinct(hashes[ngrams], numpy.repeat(owners, repeats), rows))
-    return _split(sort_distinct(numpy.concatenate(found)), rows, len(docs))
+        found.append(_distinct(hashes[ngrams], numpy.repeat(owners, repeats)))
+    return _split(sort_distinct(numpy.concatenate(found)), len(docs))
 
 
 def _hash_words(texts: List[str], sizes: List[int]) -> Tuple[ndarray, ndarray]:
@@ -349,10 +406,14 @@ def _hash_ngrams(keys: ndarray, owners: ndarray, sizes: List[int]) -> Tuple[ndar
     return numpy.concatenate(hashes), numpy.concatenate(owners_of_hashes)
 
 
-def _distinct(hashes: ndarray, owners: ndarray, rows: int) -> ndarray:
-    """Find the distinct pairs of a document and a row, as one number each, in order."""
-    return sort_distinct(owners * rows + (hashes % numpy.uint64(rows)).astype("int64"))
+def _to_keys(hashes: ndarray) -> ndarray:
+    return (hashes % numpy.uint64(KEYS)).astype("int64")
 
 
-def _split(pairs: ndarray, rows: int, n_docs: int) -> NgramsT:
-    return pairs % rows, numpy.bincount(pairs // rows, minlength=n_docs)
+def _distinct(hashes: ndarray, owners: ndarray) -> ndarray:
+    """Find the distinct pairs of a document and a key, as one number each, in order."""
+    return sort_distinct(owners * KEYS + _to_keys(hashes))
+
+
+def _split(pairs: ndarray, n_docs: int) -> NgramsT:
+    return pairs % KEYS, numpy.bincount(pairs // KEYS, minlength=n_docs)

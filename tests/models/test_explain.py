@@ -12,7 +12,12 @@ from spacy.tokens import Doc
 from thinc.api import Linear, Model, chain, fix_random_seed, set_dropout_rate, with_array
 
 from spacy_textconv.models.explain import make_maps
-from spacy_textconv.models.ngrams import build_ngram_linear_v1, find_ngrams, share_scores
+from spacy_textconv.models.ngrams import (
+    build_ngram_linear_v1,
+    find_ngrams,
+    fit_vocabulary,
+    share_scores,
+)
 from spacy_textconv.models.predict import build_text_cat_conv_v1
 
 from ..util import CONVOLUTIONS, WIDTH, tok2vec
@@ -142,6 +147,18 @@ def test_parts_of_ngrams_add_up_to_the_score(unit, sizes, settings, text, rows):
     assert weights.sum() + rest == pytest.approx(score, abs=1e-4)
     if rows == 5000 and text and 1 not in sizes:
         assert rest == pytest.approx(model.get_param("b")[1])
+
+
+@pytest.mark.parametrize("normalize", [False, True])
+@pytest.mark.parametrize("unit, sizes", [("word", [1, 2]), ("character", [2, 3])])
+def test_ngrams_without_a_row_have_no_part_in_the_score(unit, sizes, normalize):
+    model = ngrams(unit, sizes, normalize=normalize)
+    fit_vocabulary([model], [[doc("a good bird")]])
+    scrambled(model)
+    text = doc("a xyz bird")
+    weights, rest = share_scores(model, text, 1)
+    assert weights.sum() + rest == pytest.approx(model.predict([text])[0, 1], abs=1e-4)
+    assert weights[0] != 0 and weights[1] == 0 and weights[2] != 0
 
 
 def test_ngrams_are_shared_among_their_words():

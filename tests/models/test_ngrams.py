@@ -14,6 +14,8 @@ from spacy_textconv.models.ngrams import (
     build_ngram_linear_v1,
     find_ngrams,
     fit_ratios,
+    fit_vocabulary,
+    resize_output,
     word_ngrams,
 )
 
@@ -39,6 +41,13 @@ def layer(unit="word", sizes=(1, 2), rows=2**20, nO=2, **settings):
 def found(model, *docs):
     rows, counts = find_ngrams(model, list(docs))
     return [set(part.tolist()) for part in numpy.split(rows, counts.cumsum()[:-1])]
+
+
+def scrambled(model):
+    rng = numpy.random.default_rng(0)
+    for name in ("W", "ratios", "b"):
+        model.set_param(name, rng.normal(size=model.get_param(name).shape).astype("float32"))
+    return model
 
 
 def ngrams(unit, sizes, words):
@@ -112,14 +121,16 @@ def test_words_are_compared_by_their_norm_and_marked_at_the_ends():
     assert len(upper) == 3
 
 
+@pytest.mark.parametrize("fitted", [False, True])
 @pytest.mark.parametrize("normalize", [False, True])
 @pytest.mark.parametrize("unit, sizes", UNITS)
-def test_scores_and_gradients(unit, sizes, normalize):
-    model = layer(unit, sizes, rows=50, scale=0.5, normalize=normalize)
-    rng = numpy.random.default_rng(0)
-    for name in ("W", "ratios", "b"):
-        model.set_param(name, rng.normal(size=model.get_param(name).shape).astype("float32"))
+def test_scores_and_gradients(unit, sizes, normalize, fitted):
+    model = layer(unit, sizes, scale=0.5, normalize=normalize)
     docs = [doc("a", "good", "bird"), doc(), doc("good", "good")]
+    if fitted:
+        fit_vocabulary([model], [[doc("a", "good", "boy")]])
+    scrambled(model)
+    rng = numpy.random.default_rng(1)
     W, ratios, b = (model.get_param(name) for name in ("W", "ratios", "b"))
     expected = []
     for picked in found(model, *docs):
@@ -140,6 +151,54 @@ def test_scores_and_gradients(unit, sizes, normalize):
     assert not model.has_grad("ratios")
     model.finish_update(Adam(0.1))
     assert_array_equal(model.get_param("ratios"), ratios)
+
+
+@pytest.mark.parametrize("unit, sizes", UNITS)
+@given(words, words, words)
+def test_ngrams_of_the_training_have_rows_of_their_own_and_others_none(
+    unit, sizes, first, second, third
+):
+    model = layer(unit, sizes)
+    fit_vocabulary([model], [[doc(*first)], [doc(*second)]])
+    known = ngrams(unit, sizes, first) | ngrams(unit, sizes, second)
+    assert model.get_param("W").shape == model.get_param("ratios").shape == (len(known), 2)
+    a, b, c = found(model, doc(*first), doc(*second), doc(*third))
+    assert a | b == set(range(len(known)))
+    assert len(c) == len(known & ngrams(unit, sizes, third))
+
+
+def test_ngrams_of_the_most_documents_get_a_row():
+    model = layer(sizes=[1], rows=4)
+    # More often, but in one document.
+    docs = [doc("a", "rare", "rare", "rare"), doc("bird", "a"), doc("a", "bird")]
+    fit_vocabulary([model], [docs[:2], docs[2:]])
+    assert len(model.get_param("W")) == 4
+    marks, both, rare = found(model, doc(), doc("a", "bird"), doc("rare"))
+    assert len(marks) == 2 and len(both) == 4 and rare == marks
+
+
+@pytest.mark.parametrize("normalize", [False, True])
+def test_without_a_known_ngram_the_score_is_the_bias(normalize):
+    model = layer("character", [2], normalize=normalize)
+    for docs in ([doc("bird")], []):
+        fit_vocabulary([model], [docs])
+        scrambled(model)
+        b = model.get_param("b")
+        assert_allclose(model.predict([doc("cat"), doc()]), [b, b])
+
+
+def test_vocabulary_is_saved_and_kept_when_classes_are_added():
+    model = layer()
+    fit_vocabulary([model], [[doc("a", "good", "bird")]])
+    scrambled(model)
+    docs = [doc("a", "bird"), doc("good", "cat")]
+    loaded = layer().from_bytes(model.to_bytes())
+    resized = resize_output(model, 3)
+    for other in (loaded, resized):
+        assert_array_equal(other.predict(docs)[:, :2], model.predict(docs))
+    # A new start forgets it.
+    assert len(model.initialize().get_param("W")) == 2**20
+    assert found(model, docs[0]) == found(layer(), docs[0])
 
 
 def test_ratios_are_those_of_naive_bayes():
@@ -202,6 +261,8 @@ def test_callback_sets_the_ratios_of_a_pipeline(factory):
     callback = registry.callbacks.get("spacy-textconv.naive_bayes.v1")
     assert callback(component=factory, corpus=examples)(nlp) is nlp
     model = nlp.get_pipe(factory).model.get_ref("ngrams.words")
+    # Five words and two marks.
+    assert len(model.get_param("W")) == len(model.get_param("ratios")) == 7
     (rows,) = found(model, nlp.make_doc("good"))
     marks = found(model, nlp.make_doc(""))[0]
     positive = nlp.get_pipe(factory).labels.index("POS")
@@ -209,6 +270,20 @@ def test_callback_sets_the_ratios_of_a_pipeline(factory):
     assert good[positive] > 0 > good[1 - positive]
     # The marks are in all documents.
     assert_allclose(model.get_param("ratios")[list(marks)][:, positive], [0, 0], atol=0.3)
+
+
+def test_a_pipeline_with_a_vocabulary_learns_and_is_saved(tmp_path):
+    nlp = pipeline()
+    registry.callbacks.get("spacy-textconv.naive_bayes.v1")(component="textcat", corpus=examples)(
+        nlp
+    )
+    losses = [nlp.update(examples(nlp), sgd=Adam(0.01))["textcat"] for _ in range(10)]
+    assert losses[-1] < losses[0]
+    nlp.to_disk(tmp_path)
+    loaded = spacy.load(tmp_path)
+    assert len(loaded.get_pipe("textcat").model.get_ref("ngrams.words").get_param("W")) == 7
+    text = "a good or unknown bird"
+    assert loaded(text).cats == nlp(text).cats
 
 
 def test_callback_refuses_a_model_without_ngrams():
@@ -248,7 +323,7 @@ def test_callback_leaves_a_component_that_is_not_trained(frozen):
     registry.callbacks.get("spacy-textconv.naive_bayes.v1")(component="textcat", corpus=examples)(
         nlp
     )
-    assert (model.get_param("ratios") == before).all() == frozen
+    assert numpy.array_equal(model.get_param("ratios"), before) == frozen
 
 
 @pytest.mark.parametrize("factory", ["textcat", "textcat_multilabel"])
@@ -261,7 +336,9 @@ def test_callback_takes_a_class_that_is_not_mentioned_for_wrong_or_unknown(facto
         [1.0 if label == right else unmentioned for label in nlp.get_pipe(factory).labels]
         for right in labels
     ]
-    fit_ratios([layer], [([eg.predicted for eg in examples(nlp)], numpy.array(truths))])
+    docs = [eg.predicted for eg in examples(nlp)]
+    fit_vocabulary([layer], [docs])
+    fit_ratios([layer], [(docs, numpy.array(truths))])
     expected = layer.get_param("ratios").copy()
 
     def corpus(nlp):
@@ -275,7 +352,7 @@ def test_callback_takes_a_class_that_is_not_mentioned_for_wrong_or_unknown(facto
 
 @pytest.mark.parametrize("attrs", [["LENGTH"], ["IS_ALPHA"], ["IS_ALPHA", "IS_LOWER"]])
 def test_small_numbers_are_not_taken_for_the_ends_of_the_text(attrs):
-    rows, counts = word_ngrams([doc(), doc("a")], attrs, [1], ROWS)
+    rows, counts = word_ngrams([doc(), doc("a")], attrs, [1])
     ends, word = (set(part.tolist()) for part in numpy.split(rows, counts.cumsum()[:-1]))
     assert len(word - ends) == len(attrs)
 
