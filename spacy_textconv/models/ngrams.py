@@ -1,6 +1,6 @@
 """Linear classifiers of documents by their n-grams, the companions of a convolutional one."""
 
-from collections import Counter
+from functools import reduce
 from typing import Callable, Iterable, List, Literal, Optional, Sequence, Tuple, cast
 
 import numpy
@@ -39,8 +39,8 @@ WORDS_PER_SLICE = 16384
 # How many keys there are to tell n-grams apart: so many that hardly two among a million have the
 # same one, and so few that the number of the document fits into the same 64 bits.
 KEYS = 2**40
-# Which n-grams a document has: the keys or the rows of all documents, one after the other, and how
-# many of them each document has.
+# Which n-grams documents have: the keys or the rows of one document after the other, and how many
+# each document has. Or distinct keys, and how many documents have each.
 NgramsT = Tuple[ndarray, ndarray]
 # Which key goes to which token with which share.
 SharesT = Tuple[ndarray, ndarray, ndarray]
@@ -62,9 +62,9 @@ def build_ngram_linear_v1(
     others (Wang and Manning 2012, "Baselines and bigrams: simple, good sentiment and topic
     classification", section 2).
 
-    The callback `spacy-textconv.naive_bayes.v1` makes the table of the n-grams of the training data
-    and sets these numbers. All other n-grams are left out. Before that, or without it, n-grams are
-    hashed, and the numbers are 1.
+    The callback `spacy-textconv.naive_bayes.v1` sets these numbers, and makes the table of the
+    n-grams of the training data, or of those in the most documents if there are too many. All other
+    n-grams are left out. Before that, or without it, n-grams are hashed, and the numbers are 1.
 
     N-grams of words may begin before the first word of the document and end after the last one.
     They are found once for each attribute that words are compared by. Beside the norm, the first
@@ -77,13 +77,11 @@ def build_ngram_linear_v1(
     sizes (List[int]): The numbers of words or characters of an n-gram.
     attrs (List[str]): What words are compared by: attributes of spaCy's tokens, and affixes of the
         lower-cased form with their length, such as "PREFIX4". For characters, it is the norm.
-    rows (int): How many rows the table of n-grams has at most. If the training data have more, the
-        callback leaves out those that are in the fewest documents. If n-grams are hashed, it is the
-        number of rows.
+    rows (int): How many rows the table of n-grams has at most. If they are hashed, it has so many.
     scale (float): What the sum over the n-grams is multiplied by, before the bias is added: how
         fast this layer learns.
-    normalize (bool): Whether that sum is divided by the square root of the number of the n-grams,
-        so that a long document has no larger scores than a short one.
+    normalize (bool): Whether that sum is divided by the square root of the number of the n-grams
+        in it, so that a long document has no larger scores than a short one.
     nO (Optional[int]): The number of classes; null leaves it to the data.
     RETURNS (Model[List[Doc], Floats2d]): The scores, with no activation.
     RAISES (ValueError): If a setting is out of its range.
@@ -109,7 +107,8 @@ def build_ngram_linear_v1(
             "rows": rows,
             "scale": scale,
             "normalize": normalize,
-            # The keys of the n-grams that have a row, in order. None: they are hashed.
+            # The keys of the n-grams that have a row, in order, and after them `KEYS`, which no
+            # n-gram has. None: they are hashed.
             "vocabulary": None,
         },
     )
@@ -162,20 +161,39 @@ def find_layers(model: Model) -> List[ClassifyT]:
 
 
 def fit_vocabulary(layers: Sequence[ClassifyT], batches: Iterable[List[Doc]]) -> None:
-    """Give each n-gram of the documents a row of its own, in layers that are initialized, but not
-    trained. If there are too many, those that are in most documents get one.
+    """Give each n-gram of the documents a row of its own, in layers that are initialized: their
+    weights start anew. If there are too many n-grams, those that are in the most documents get one.
 
     layers (Sequence[Model[List[Doc], Floats2d]]): Layers that `build_ngram_linear_v1` has built.
     batches (Iterable[List[Doc]]): The documents.
     """
-    counters: List[Counter[int]] = [Counter() for _ in layers]
+    counted: List[List[NgramsT]] = [[] for _ in layers]
     for docs in batches:
-        for layer, counter in zip(layers, counters, strict=True):
-            counter.update(_find_keys(layer, docs)[0].tolist())
-    for layer, counter in zip(layers, counters, strict=True):
-        kept = [key for key, _ in counter.most_common(layer.attrs["rows"])]
-        layer.attrs["vocabulary"] = numpy.sort(numpy.array(kept, dtype="int64"))
+        for layer, parts in zip(layers, counted, strict=True):
+            part = numpy.unique(_find_keys(layer, docs)[0], return_counts=True)
+            # With only as long ones, so that no key is merged more than a few times.
+            while parts and len(parts[-1][0]) <= len(part[0]):
+                part = _merge_counts(parts.pop(), part)
+            parts.append(part)
+    nothing = numpy.zeros(0, dtype="int64"), numpy.zeros(0, dtype="int64")
+    for layer, parts in zip(layers, counted, strict=True):
+        keys, numbers = reduce(_merge_counts, reversed(parts), nothing)
+        # Of n-grams in equally many documents, the keys decide, which is to say chance. The order
+        # of the documents must not: they may be sorted by class.
+        kept = numpy.sort(keys[numpy.argsort(-numbers, kind="stable")[: layer.attrs["rows"]]])
+        layer.attrs["vocabulary"] = numpy.append(kept, KEYS)
         _set_params(layer, len(kept))
+
+
+def _merge_counts(first: NgramsT, second: NgramsT) -> NgramsT:
+    """Add up how often keys occur, which are distinct and in order. Arrays of a large corpus take
+    less than half of the memory of a dictionary."""
+    (keys, numbers), (more_keys, more_numbers) = first, second
+    distinct, positions = numpy.unique(numpy.append(keys, more_keys), return_inverse=True)
+    sums = numpy.zeros(len(distinct), dtype="int64")
+    sums[positions[: len(keys)]] = numbers
+    sums[positions[len(keys) :]] += more_numbers
+    return distinct, sums
 
 
 def fit_ratios(layers: Sequence[ClassifyT], batches: Iterable[Tuple[List[Doc], ndarray]]) -> None:
@@ -246,8 +264,7 @@ def _find_rows(model: ClassifyT, keys: ndarray) -> Tuple[ndarray, ndarray]:
     if vocabulary is None:
         return keys % model.attrs["rows"], numpy.ones(len(keys), dtype=bool)
     rows = numpy.searchsorted(vocabulary, keys)
-    # Beyond the last key comes one that no n-gram has.
-    return rows, numpy.append(vocabulary, -1)[rows] == keys
+    return rows, vocabulary[rows] == keys
 
 
 def _factors(model: ClassifyT, counts: ndarray) -> ndarray:

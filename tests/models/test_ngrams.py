@@ -177,6 +177,40 @@ def test_ngrams_of_the_most_documents_get_a_row():
     assert len(marks) == 2 and len(both) == 4 and rare == marks
 
 
+@given(st.permutations(range(12)), st.integers(1, 5))
+def test_the_order_of_the_documents_does_not_matter(order, size):
+    docs = [doc("a", chr(97 + i % 9), chr(110 + i)) for i in range(12)]
+    expected, model = layer(rows=20), layer(rows=20)
+    fit_vocabulary([expected], [docs])
+    shuffled = [docs[i] for i in order]
+    fit_vocabulary([model], [shuffled[i : i + size] for i in range(0, 12, size)])
+    assert len(model.get_param("W")) == 20
+    assert_array_equal(model.attrs["vocabulary"], expected.attrs["vocabulary"])
+
+
+def test_each_layer_gets_ngrams_of_its_own():
+    layers = [layer(sizes=[1]), layer("character", [1])]
+    docs = [doc("bad", "bad"), doc("ab")]
+    fit_vocabulary(layers, [docs])
+    fit_ratios(layers, [(docs, numpy.eye(2))])
+    # Two words and two marks; three letters and two marks.
+    assert [len(model.get_param("ratios")) for model in layers] == [4, 5]
+    for model in layers:
+        (bad,) = found(model, doc("bad"))
+        (ab,) = found(model, doc("ab"))
+        ratios = model.get_param("ratios")
+        assert (ratios[sorted(bad - ab)] * [1, -1] > 0.1).all()
+
+
+def test_keys_and_rows_are_enough():
+    many = doc(*map(str, range(100_000)))
+    model = layer(sizes=[1])
+    fit_vocabulary([model], [[many]])
+    assert len(model.get_param("W")) == 100_002
+    # Hashing reaches all rows.
+    assert found(layer(sizes=[1], rows=1000), many) == [set(range(1000))]
+
+
 @pytest.mark.parametrize("normalize", [False, True])
 def test_without_a_known_ngram_the_score_is_the_bias(normalize):
     model = layer("character", [2], normalize=normalize)
@@ -242,13 +276,16 @@ def examples(nlp):
 
 def pipeline(factory="textcat", ngrams=True):
     nlp = spacy.blank("en")
-    block = {"@architectures": "spacy-textconv.NgramLinear.v1", "unit": "word", "sizes": [1]}
+    blocks = {
+        name: {"@architectures": "spacy-textconv.NgramLinear.v1", "unit": unit, "sizes": [1]}
+        for name, unit in (("words", "word"), ("letters", "character"))
+    }
     model = {
         "@architectures": "spacy-textconv.TextCatConv.v1",
         "tok2vec": tok2vec(embed=CONVOLUTIONS),
         "attend": {"max": {"@architectures": "spacy-textconv.PoolAttend.v1", "width": WIDTH}},
         "exclusive_classes": factory == "textcat",
-        "ngrams": {"words": block} if ngrams else None,
+        "ngrams": blocks if ngrams else None,
     }
     nlp.add_pipe(factory, config={"model": model})
     nlp.initialize(lambda: examples(nlp))
@@ -261,8 +298,10 @@ def test_callback_sets_the_ratios_of_a_pipeline(factory):
     callback = registry.callbacks.get("spacy-textconv.naive_bayes.v1")
     assert callback(component=factory, corpus=examples)(nlp) is nlp
     model = nlp.get_pipe(factory).model.get_ref("ngrams.words")
-    # Five words and two marks.
-    assert len(model.get_param("W")) == len(model.get_param("ratios")) == 7
+    letters = nlp.get_pipe(factory).model.get_ref("ngrams.letters")
+    # Five words and eight letters, each with two marks.
+    assert [len(layer.get_param("W")) for layer in (model, letters)] == [7, 10]
+    assert (letters.get_param("ratios") != 1).any(axis=1).all()
     (rows,) = found(model, nlp.make_doc("good"))
     marks = found(model, nlp.make_doc(""))[0]
     positive = nlp.get_pipe(factory).labels.index("POS")
