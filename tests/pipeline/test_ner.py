@@ -39,6 +39,8 @@ def examples(nlp):
 
 def ner_pipeline(*, shared=False, get_examples=examples, **settings):
     """An initialized entity recognizer, behind a listener or with a tok2vec of its own."""
+    # Before the models are built, which is when their weights are drawn.
+    spacy.util.fix_random_seed(0)
     nlp = spacy.blank("en")
     if shared:
         nlp.add_pipe("tok2vec", config={"model": tok2vec()})
@@ -47,7 +49,6 @@ def ner_pipeline(*, shared=False, get_examples=examples, **settings):
         "tok2vec": listener() if shared else tok2vec(),
     }
     nlp.add_pipe("textconv_ner", name="ner", config={"model": model, **settings})
-    spacy.util.fix_random_seed(0)
     nlp.initialize(lambda: get_examples(nlp))
     return nlp
 
@@ -722,7 +723,9 @@ def test_calibration_passes_over_unknown_labels():
     assert nlp.get_pipe("ner").calibrate([Example(Doc(nlp.vocab, words=words), reference)]) == 4.0
 
 
-def test_calibration_finds_entities_that_are_less_probable_than_not(tmp_path):
+def cautious_pipeline():
+    """Trained to find nothing, but to have a suspicion."""
+
     def mostly_empty(nlp):
         empty = [Doc(nlp.vocab, words=words, ents=["O"] * len(words)) for words, _ in ENTITIES]
         examples_of_none = [
@@ -733,11 +736,27 @@ def test_calibration_finds_entities_that_are_less_probable_than_not(tmp_path):
     nlp = ner_pipeline()
     train(nlp, get_examples=mostly_empty)
     assert nlp.evaluate(examples(nlp))["ents_r"] == 0.0
+    return nlp
+
+
+def test_calibration_finds_entities_that_are_less_probable_than_not(tmp_path):
+    nlp = cautious_pipeline()
     nlp.get_pipe("ner").calibrate(examples(nlp))
     nlp.to_disk(tmp_path)
     nlp = spacy.load(tmp_path)
     assert_solved(nlp)
     assert (predict(nlp, ENTITIES[0][0]).spans["ner"].attrs["scores"] < 0.5).all()
+
+
+def test_entities_of_which_nothing_is_known_are_not_mistakes():
+    nlp = cautious_pipeline()
+    unknown = [
+        Example(Doc(nlp.vocab, words=words), Doc(nlp.vocab, words=words, ents=[None] * len(words)))
+        for words, _ in ENTITIES
+    ]
+    # Were they mistakes, there would be too many of them to find any entity.
+    nlp.get_pipe("ner").calibrate([*examples(nlp), *unknown * 400])
+    assert_solved(nlp)
 
 
 def test_initialization_forgets_the_calibration():
