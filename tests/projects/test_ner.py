@@ -13,10 +13,9 @@ from spacy.language import Language
 from spacy.tokens import Doc, DocBin, Span, SpanGroup
 from spacy.training import Corpus
 from spacy.util import import_file
-from weasel.cli.run import project_run
 from weasel.util import load_project_config
 
-from .util import ROOT, check_workflows, copy_project
+from .util import ROOT, check_workflows, copy_project, run_in_process
 
 SCRIPTS = ROOT / "projects" / "ner" / "scripts"
 
@@ -196,7 +195,7 @@ def test_what_is_no_tag_or_no_sentence_is_reported(scripts, tmp_path, text):
 
 
 def test_converted_docs_stay_whole(project: Path):
-    project_run(project, "convert", overrides=VARS, capture=True)
+    run_in_process(project, "convert", VARS)
     corpus = Corpus(project / "corpus" / "tiny" / "train.spacy", gold_preproc=True)
     examples = list(corpus(spacy.blank("en")))
     assert [len(example.predicted) for example in examples] == [5, 1, 2]

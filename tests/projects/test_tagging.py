@@ -4,9 +4,8 @@ import pytest
 import spacy
 from spacy.tokens import DocBin
 from spacy.training import Corpus
-from weasel.cli.run import project_run
 
-from .util import check_workflows, copy_project
+from .util import check_workflows, copy_project, run_in_process
 
 # A multiword token (1-2) and an empty node (8.1)
 CONLLU = """\
@@ -47,7 +46,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def corpus(project: Path) -> Path:
-    project_run(project, "convert", overrides=VARS, capture=True)
+    run_in_process(project, "convert", VARS)
     return project / "corpus" / "UD_Tiny" / "train.spacy"
 
 

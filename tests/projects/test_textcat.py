@@ -1,7 +1,5 @@
 import math
 import re
-import runpy
-import sys
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -17,10 +15,9 @@ from matplotlib.figure import Figure
 from spacy.language import Language
 from spacy.tokens import Doc, DocBin
 from spacy.util import import_file, load_config, load_model_from_config
-from weasel.cli.run import project_run
 from weasel.util import load_project_config
 
-from .util import ROOT, check_workflows, copy_project
+from .util import ROOT, check_workflows, copy_project, run_in_process
 
 PROJECT = ROOT / "projects" / "textcat"
 SPLITS = ["train", "dev", "test"]
@@ -215,25 +212,9 @@ def test_peers_are_built_from_their_configs(path):
     assert nlp.config["training"]["max_steps"] == 2000
 
 
-def run_in_process(command: list[str], **kwargs) -> None:
-    """Run a command line of Python here, where everything is imported already."""
-    python, *argv = command
-    assert python == sys.executable
-    with pytest.MonkeyPatch.context() as patch, pytest.raises(SystemExit) as end:
-        if argv[0] == "-m":
-            patch.setattr(sys, "argv", argv[1:])
-            runpy.run_module(argv[1], run_name="__main__", alter_sys=True)
-        else:
-            patch.setattr(sys, "argv", argv)
-            patch.syspath_prepend(Path(argv[0]).parent.resolve())
-            runpy.run_path(argv[0], run_name="__main__")
-    assert not end.value.code, command
-
-
-def test_the_project_runs_from_columns_to_pictures(project: Path, monkeypatch, capsys):
-    monkeypatch.setattr(sys.modules["weasel.cli.run"], "run_command", run_in_process)
+def test_the_project_runs_from_columns_to_pictures(project: Path, capsys):
     for name in ["convert", "train", "evaluate", "confusion", "calibration", "compare"]:
-        project_run(project, name, overrides=VARS)
+        run_in_process(project, name, VARS)
     rows = [line.split()[:2] for line in capsys.readouterr().out.splitlines()]
     assert ["textconv", "1"] in rows and ["spacy_bow", "1"] in rows
     folder = project / "metrics" / "tiny" / "textconv-seed3"

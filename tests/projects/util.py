@@ -1,9 +1,13 @@
 """What the tests of all projects do."""
 
+import runpy
 import shutil
+import sys
 from pathlib import Path
 from typing import Any
 
+import pytest
+from weasel.cli.run import project_run
 from weasel.util import load_project_config
 
 ROOT = Path(__file__).parents[2]
@@ -39,3 +43,26 @@ def check_workflows(project: Path, overrides: dict[str, Any]) -> None:
     for command in commands.values():
         for path in command["deps"]:
             assert path in made or (project / path).exists(), path
+
+
+def run_in_process(project: Path, name: str, overrides: dict[str, Any]) -> None:
+    """Run a command or a workflow of a project in this process, where everything is imported
+    already."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys.modules["weasel.cli.run"], "run_command", run_command)
+        project_run(project, name, overrides=overrides)
+
+
+def run_command(command: list[str], **kwargs: Any) -> None:
+    """Run a command line of Python in this process."""
+    python, *argv = command
+    assert python == sys.executable
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(SystemExit) as end:
+        if argv[0] == "-m":
+            patch.setattr(sys, "argv", argv[1:])
+            runpy.run_module(argv[1], run_name="__main__", alter_sys=True)
+        else:
+            patch.setattr(sys, "argv", argv)
+            patch.syspath_prepend(Path(argv[0]).parent.resolve())
+            runpy.run_path(argv[0], run_name="__main__")
+    assert not end.value.code, command
