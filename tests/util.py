@@ -2,12 +2,14 @@
 
 from typing import Any, Dict, List, Optional
 
+import numpy
 import pytest
 import spacy
 import torch
 from spacy.language import Language
 from spacy.tokens import Doc
 from spacy.training import Example
+from thinc.api import Model
 
 needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 
@@ -101,3 +103,12 @@ def train(nlp: Language, optimizer: Any, steps: int, drop: float = 0.0) -> Dict[
         for _, pipe in nlp.pipeline:
             pipe.finish_update(optimizer)
     return losses
+
+
+def scrambled(layer: Model) -> Model:
+    """Set the parameters of an initialized layer to random numbers, the same every time."""
+    generator = numpy.random.default_rng(0)
+    for name in layer.param_names:
+        shape = layer.get_param(name).shape
+        layer.set_param(name, generator.standard_normal(shape, dtype="float32"))
+    return layer

@@ -20,7 +20,7 @@ from spacy_textconv.models.ngrams import (
 )
 from spacy_textconv.models.predict import build_text_cat_conv_v1
 
-from ..util import CONVOLUTIONS, WIDTH, tok2vec
+from ..util import CONVOLUTIONS, WIDTH, scrambled, tok2vec
 
 VOCAB = spacy.blank("en").vocab
 MEAN = {"@architectures": "spacy-textconv.PoolAttend.v1", "width": WIDTH, "pooling": "mean"}
@@ -29,14 +29,6 @@ ATTENTION = {"@architectures": "spacy-textconv.AttentionAttend.v1", "width": WID
 
 def doc(text="a good bird and a bad bird"):
     return Doc(VOCAB, words=text.split())
-
-
-def scrambled(layer, seed=0):
-    generator = numpy.random.default_rng(seed)
-    for name in layer.param_names:
-        shape = layer.get_param(name).shape
-        layer.set_param(name, generator.standard_normal(shape, dtype="float32"))
-    return layer
 
 
 def classifier(source, attend=None, **settings):

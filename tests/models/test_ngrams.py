@@ -19,7 +19,7 @@ from spacy_textconv.models.ngrams import (
     word_ngrams,
 )
 
-from ..util import CONVOLUTIONS, WIDTH, tok2vec
+from ..util import CONVOLUTIONS, WIDTH, scrambled, tok2vec
 
 VOCAB = spacy.blank("en").vocab
 # So many that no two n-grams share one.
@@ -41,13 +41,6 @@ def layer(unit="word", sizes=(1, 2), rows=2**20, nO=2, **settings):
 def found(model, *docs):
     rows, counts = find_ngrams(model, list(docs))
     return [set(part.tolist()) for part in numpy.split(rows, counts.cumsum()[:-1])]
-
-
-def scrambled(model):
-    rng = numpy.random.default_rng(0)
-    for name in ("W", "ratios", "b"):
-        model.set_param(name, rng.normal(size=model.get_param(name).shape).astype("float32"))
-    return model
 
 
 def ngrams(unit, sizes, words):
