@@ -1,5 +1,6 @@
 """The third step: vectors of the tokens of a document to one vector of the document."""
 
+from functools import partial
 from typing import Callable, List, Literal, Sequence, Tuple, Union, cast
 
 import torch
@@ -12,7 +13,7 @@ from ..errors import Errors
 from ..layers import AttentionPooling, ConvPooling, KMaxPooling, Pooling, Pyramid
 from ..layers.checks import check_choice, check_positive
 from ..layers.pooling import POOLINGS, make_pooling
-from .shim import TorchShim, no_backprop, split_rows
+from .shim import TorchShim, initialize_modules, no_backprop, split_rows
 from .types import AttendT
 
 
@@ -32,8 +33,8 @@ def build_pool_attend_v1(
     check_choice("pooling", pooling, [*POOLINGS, "kmax"])
     check_positive("k", k)
     if pooling == "kmax":
-        return _attend("pool_attend", KMaxPooling(width=width, k=k), width)
-    return _attend("pool_attend", make_pooling(pooling, width=width), width)
+        return _attend("pool_attend", partial(KMaxPooling, width=width, k=k), width)
+    return _attend("pool_attend", partial(make_pooling, pooling, width=width), width)
 
 
 def build_attention_attend_v1(*, width: int, heads: int = 4) -> Model[List[Floats2d], Floats2d]:
@@ -48,7 +49,7 @@ def build_attention_attend_v1(*, width: int, heads: int = 4) -> Model[List[Float
     RETURNS (Model[List[Floats2d], Floats2d]): The layer.
     RAISES (ValueError): If a setting is out of its range.
     """
-    return _attend("attention_attend", AttentionPooling(width=width, heads=heads), width)
+    return _attend("attention_attend", partial(AttentionPooling, width=width, heads=heads), width)
 
 
 def build_conv_attend_v1(
@@ -73,7 +74,8 @@ def build_conv_attend_v1(
     RETURNS (Model[List[Floats2d], Floats2d]): The layer.
     RAISES (ValueError): If a setting is out of its range.
     """
-    module = ConvPooling(
+    build = partial(
+        ConvPooling,
         width=width,
         kernel_size=kernel_size,
         stride=stride,
@@ -81,7 +83,7 @@ def build_conv_attend_v1(
         pooling=pooling,
         activation=activation,
     )
-    return _attend("conv_attend", module, width)
+    return _attend("conv_attend", build, width)
 
 
 def build_pyramid_attend_v1(
@@ -104,14 +106,15 @@ def build_pyramid_attend_v1(
     RETURNS (Model[List[Floats2d], Floats2d]): The layer.
     RAISES (ValueError): If a setting is out of its range.
     """
-    module = Pyramid(
+    build = partial(
+        Pyramid,
         width=width,
         levels=levels,
         kernel_size=kernel_size,
         pooling=pooling,
         activation=activation,
     )
-    return _attend("pyramid_attend", module, width)
+    return _attend("pyramid_attend", build, width)
 
 
 def attention_weights(model: AttendT, Xs: List[Floats2d]) -> List[Floats2d]:
@@ -152,12 +155,14 @@ def join_rows(model: AttendT, Xs: Sequence[Floats2d]) -> Tuple[Tensor, Tensor]:
     return x, torch.tensor([len(X) for X in Xs], dtype=torch.long, device=device)
 
 
-def _attend(name: str, module: Union[Pooling, Pyramid], width: int) -> AttendT:
+def _attend(name: str, build: Callable[[], Union[Pooling, Pyramid]], width: int) -> AttendT:
+    shim = TorchShim(build)
     return Model(
         name,
         forward,
-        dims={"nI": width, "nO": module.out_width},
-        shims=[TorchShim(module)],
+        init=initialize_modules,
+        dims={"nI": width, "nO": cast(Pooling, shim.module).out_width},
+        shims=[shim],
     )
 
 

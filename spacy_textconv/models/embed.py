@@ -1,6 +1,7 @@
 """The first step: documents to vectors of tokens by themselves."""
 
-from typing import Callable, List, Optional, Sequence, Tuple, cast
+from functools import partial
+from typing import Any, Callable, List, Optional, Sequence, Tuple, cast
 
 import numpy
 import torch
@@ -30,7 +31,7 @@ from .features import (
     mix_bits,
     type_attrs,
 )
-from .shim import TorchShim, no_backprop, split_rows
+from .shim import TorchShim, initialize_modules, no_backprop, split_rows
 from .types import EmbedT
 
 # Prediction embeds so many types at a time, so that a document of many words needs little memory.
@@ -101,22 +102,25 @@ def build_char_conv_embed_v1(
         check_positive("static_vectors_width", static_vectors_width)
     if not attrs and not char_maps and static_vectors_width is None:
         raise ValueError(Errors.E015)
-    characters = None
-    if char_maps:
-        characters = WordCharacters(
-            rows=char_rows, char_width=char_width, maps=char_maps, kernel_sizes=char_kernel_sizes
-        )
-    embedding = WordEmbedding(
+    build_characters = partial(
+        WordCharacters,
+        rows=char_rows,
+        char_width=char_width,
+        maps=char_maps,
+        kernel_sizes=char_kernel_sizes,
+    )
+    build = partial(
+        _build_embedding,
+        build_characters if char_maps else None,
         width=width,
         rows=rows,
         table_width=table_width,
-        characters=characters,
         vectors_width=static_vectors_width or 0,
         dropout=dropout or 0.0,
         word_dropout=word_dropout,
     )
     shim = TorchShim(
-        embedding,
+        build,
         mixed_precision=mixed_precision,
         own_dropout=dropout is not None,
         cache=TypeCache(cache_size, width) if cache_size else None,
@@ -124,6 +128,7 @@ def build_char_conv_embed_v1(
     return Model(
         "char_conv_embed",
         forward,
+        init=initialize_modules,
         dims={"nO": width},
         attrs={
             "attrs": list(attrs),
@@ -136,6 +141,13 @@ def build_char_conv_embed_v1(
         },
         shims=[shim],
     )
+
+
+def _build_embedding(
+    build_characters: Optional[Callable[[], WordCharacters]], **settings: Any
+) -> WordEmbedding:
+    characters = build_characters() if build_characters else None
+    return WordEmbedding(characters=characters, **settings)
 
 
 def forward(

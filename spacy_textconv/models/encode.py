@@ -1,6 +1,7 @@
 """The second step: vectors of tokens by themselves to vectors of tokens in context."""
 
-from typing import List, Literal, Optional, Sequence, cast
+from functools import partial
+from typing import Callable, List, Literal, Optional, Sequence, cast
 
 from thinc.api import Model
 from thinc.types import Floats2d
@@ -9,7 +10,7 @@ from torch import Tensor
 
 from ..errors import Errors
 from ..layers import DenseStack, DilatedStack, PackedStack, Packing, slice_documents
-from .shim import TorchShim, no_backprop
+from .shim import TorchShim, initialize_modules, no_backprop
 from .types import EncoderForwardT, EncoderT
 
 # Prediction works through a batch in slices of about this many numbers for each buffer, small
@@ -59,7 +60,8 @@ def build_dilated_conv_encoder_v1(
     RETURNS (Model[List[Floats2d], List[Floats2d]]): The encoder.
     RAISES (ValueError): If a setting is out of its range.
     """
-    stack = DilatedStack(
+    build = partial(
+        DilatedStack,
         width=width,
         kernel_size=kernel_size,
         dilations=dilations,
@@ -70,7 +72,7 @@ def build_dilated_conv_encoder_v1(
         dropout=dropout or 0.0,
         initialization=initialization,
     )
-    return _packed_encoder("dilated_conv_encoder", stack, width, dropout, mixed_precision)
+    return _packed_encoder("dilated_conv_encoder", build, width, dropout, mixed_precision)
 
 
 def build_dense_conv_encoder_v1(
@@ -105,7 +107,8 @@ def build_dense_conv_encoder_v1(
     RETURNS (Model[List[Floats2d], List[Floats2d]]): The encoder.
     RAISES (ValueError): If a setting is out of its range.
     """
-    stack = DenseStack(
+    build = partial(
+        DenseStack,
         width=width,
         growth_rate=growth_rate,
         kernel_size=kernel_size,
@@ -114,20 +117,27 @@ def build_dense_conv_encoder_v1(
         activation=activation,
         dropout=dropout or 0.0,
     )
-    return _packed_encoder("dense_conv_encoder", stack, width, dropout, mixed_precision)
+    return _packed_encoder("dense_conv_encoder", build, width, dropout, mixed_precision)
 
 
 def _packed_encoder(
-    name: str, stack: PackedStack, width: int, dropout: Optional[float], mixed_precision: bool
+    name: str,
+    build: Callable[[], PackedStack],
+    width: int,
+    dropout: Optional[float],
+    mixed_precision: bool,
 ) -> EncoderT:
     """Wrap a stack over packed rows, which has a `gap` and a `receptive_field`."""
+    shim = TorchShim(build, mixed_precision=mixed_precision, own_dropout=dropout is not None)
+    stack = cast(PackedStack, shim.module)
     return Model(
         name,
         forward,
+        init=initialize_modules,
         dims={"nI": width, "nO": width},
         # `[training] dropout` is written to the attribute `dropout_rate`.
         attrs={"receptive_field": stack.receptive_field, "dropout_rate": 0.0},
-        shims=[TorchShim(stack, mixed_precision=mixed_precision, own_dropout=dropout is not None)],
+        shims=[shim],
     )
 
 

@@ -1,5 +1,6 @@
 """The last step: vectors of tokens to scores."""
 
+from functools import partial
 from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple, cast
 
 from spacy.tokens import Doc
@@ -13,7 +14,7 @@ from ..layers import Hidden
 from .documents import document_vectors
 from .ngrams import NEW_CLASS_SCORE
 from .ngrams import resize_output as resize_ngrams
-from .shim import TorchShim, no_backprop
+from .shim import TorchShim, initialize_modules, no_backprop
 from .types import ClassifyT, EmbedT, EncoderBackpropT, EncoderT, RowsT
 
 # How far the scores of a new tag are below those of tag 0, which it starts as a copy of.
@@ -258,14 +259,16 @@ def mix_experts_forward(
 
 def hidden_layer(nI: int, width: Optional[int], dropout: Optional[float]) -> RowsT:
     """Build dropout with or without a hidden layer."""
-    module = Hidden(in_width=nI, width=width, dropout=dropout or 0.0)
+    build = partial(Hidden, in_width=nI, width=width, dropout=dropout or 0.0)
+    shim = TorchShim(build, own_dropout=dropout is not None)
     return Model(
         "hidden_layer",
         hidden_layer_forward,
-        dims={"nI": nI, "nO": module.out_width},
+        init=initialize_modules,
+        dims={"nI": nI, "nO": cast(Hidden, shim.module).out_width},
         # `[training] dropout` is written to this attribute.
         attrs={"dropout_rate": 0.0},
-        shims=[TorchShim(module, own_dropout=dropout is not None)],
+        shims=[shim],
     )
 
 

@@ -60,8 +60,9 @@ class TorchShim(Shim):
     its own optimizer state, weights are saved as safetensors, and `[training] dropout` reaches
     the module.
 
-    module (nn.Module): A module whose sizes are all set, and whose output is a float tensor. A
-        gradient is computed for its first argument; it takes any further ones as they are.
+    build (Callable[[], nn.Module]): Builds the module, with all its sizes set and with random
+        weights. Its output is a float tensor. A gradient is computed for its first argument; it
+        takes any further ones as they are.
     mixed_precision (bool): Whether to compute in bfloat16 where that is safe and the device has
         units for it: GPUs since Ampere and CPUs with AMX. Parameters, gradients and outputs stay
         float32, and bfloat16 has the range of float32, so no gradient has to be scaled.
@@ -72,13 +73,18 @@ class TorchShim(Shim):
 
     def __init__(
         self,
-        module: nn.Module,
+        build: Callable[[], nn.Module],
         *,
         mixed_precision: bool = False,
         own_dropout: bool = False,
         cache: Optional[TypeCache] = None,
     ):
+        # What a program draws after it has built a pipeline doesn't depend on that. The weights to
+        # be trained are drawn in `initialize`.
+        with torch.random.fork_rng(devices=[]):
+            module = build()
         super().__init__(module)
+        self.build = build
         self.mixed_precision = mixed_precision
         self.own_dropout = own_dropout
         self.cache = cache
@@ -93,6 +99,13 @@ class TorchShim(Shim):
     def module(self) -> nn.Module:
         """The torch module."""
         return self._model
+
+    def initialize(self) -> None:
+        """Draw new weights. Nothing is left of what was trained, not even in an optimizer."""
+        self.module.load_state_dict(self.build().state_dict())
+        self.module.zero_grad()
+        self._renew_id()
+        self._forget()
 
     def predict(self, x: Tensor, *args: Any) -> Tensor:  # type: ignore[override]
         """Apply the module, without dropout and without a backward pass."""
@@ -168,9 +181,7 @@ class TorchShim(Shim):
     def copy(self) -> "TorchShim":
         """Copy the module. The copy has an id of its own, and so its own optimizer state."""
         copied = copy.deepcopy(self)
-        with Shim.global_id_lock:
-            Shim.global_id += 1
-            copied.id = Shim.global_id
+        copied._renew_id()
         return copied
 
     def to_device(self, device_type: str, device_id: int) -> None:
@@ -212,6 +223,12 @@ class TorchShim(Shim):
         self._forget()
         return self
 
+    def _renew_id(self) -> None:
+        """Take an id that no optimizer knows."""
+        with Shim.global_id_lock:
+            Shim.global_id += 1
+            self.id = Shim.global_id
+
     def _forget(self) -> None:
         if self.cache is not None:
             self.cache.clear()
@@ -219,6 +236,12 @@ class TorchShim(Shim):
     def _autocast(self) -> torch.autocast:
         enabled = self.mixed_precision and has_bfloat16_units(self.device)
         return torch.autocast(self.device.type, torch.bfloat16, enabled=enabled)
+
+
+def initialize_modules(model: Model, X: Any = None, Y: Any = None) -> None:
+    """Draw new weights for the torch modules of a layer: what `Model.initialize` calls."""
+    for shim in model.shims:
+        cast(TorchShim, shim).initialize()
 
 
 def has_bfloat16_units(device: torch.device) -> bool:

@@ -1,5 +1,6 @@
 """The first two steps in one: the characters of documents to vectors of tokens in context."""
 
+from functools import partial
 from itertools import accumulate
 from typing import Callable, List, Literal, Optional, Tuple, cast
 
@@ -14,7 +15,7 @@ from thinc.util import xp2torch
 from ..layers import CharacterEmbedding
 from ..layers.checks import check_choice
 from .features import code_points, hash_rows
-from .shim import TorchShim, no_backprop, split_rows
+from .shim import TorchShim, initialize_modules, no_backprop, split_rows
 from .types import EmbedT, EncoderT
 
 POOLINGS = ("max", "mean")
@@ -54,6 +55,7 @@ def build_char_tok2vec_v1(
 
 def init(model: EmbedT, X: Optional[List[Doc]] = None, Y: Optional[List[Floats2d]] = None) -> None:
     embed, encode = model.layers
+    embed.initialize()
     encode.initialize(X=embed.predict(X) if X else None)
 
 
@@ -76,13 +78,13 @@ def forward(
 
 def character_embed(rows: int, width: int) -> EmbedT:
     """Build a layer that gives each character of a document a vector by itself."""
-    module = CharacterEmbedding(rows=rows, width=width)
     return Model(
         "character_embed",
         character_embed_forward,
+        init=initialize_modules,
         dims={"nO": width},
         attrs={"rows": rows},
-        shims=[TorchShim(module)],
+        shims=[TorchShim(partial(CharacterEmbedding, rows=rows, width=width))],
     )
 
 

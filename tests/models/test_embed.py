@@ -264,6 +264,7 @@ def test_learns_a_vector_for_each_word(name):
 
 
 def test_every_parameter_gets_a_gradient(settings, docs):
+    docs = docs * 5
     model = build(**settings, word_dropout=0.5)
     generator = numpy.random.default_rng(1)
     Ys, backprop = model.begin_update(docs)

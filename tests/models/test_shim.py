@@ -50,7 +50,7 @@ def weights(model):
 
 
 def test_adam_updates_scalars_and_vectors():
-    shim = TorchShim(Affine())
+    shim = TorchShim(Affine)
     y, backprop = shim.begin_update(torch.ones(2, 3))
     dx = backprop(torch.ones(2, 3))
     assert dx.tolist() == [[2.0] * 3] * 2
@@ -193,13 +193,41 @@ def test_mixed_precision_needs_a_cpu_with_amx(monkeypatch):
         assert_allclose(mixed.predict([X])[0], Y, atol=1e-5)
 
 
+def test_initialize_draws_new_weights():
+    model = build_encoder()
+    torch.manual_seed(0)
+    model.initialize()
+    first = weights(model)
+    train(model, Adam(0.1))
+    Ys, backprop = model.begin_update(documents())
+    backprop(Ys)
+    old_id = model.shims[0].id
+    torch.manual_seed(0)
+    model.initialize()
+    for name, value in weights(model).items():
+        assert_array_equal(value, first[name], name)
+    assert model.shims[0].id != old_id
+    assert all(param.grad is None for param in model.shims[0].module.parameters())
+    model.initialize()
+    assert not torch.equal(
+        weights(model)["blocks.0.convolution.weight"], first["blocks.0.convolution.weight"]
+    )
+
+
+def test_building_draws_no_random_numbers():
+    torch.manual_seed(0)
+    before = torch.get_rng_state()
+    build_encoder()
+    assert torch.equal(torch.get_rng_state(), before)
+
+
 def test_unknown_device_is_refused():
     with pytest.raises(ValueError, match="E009"):
         build_encoder().shims[0].to_device("tpu", 0)
 
 
 def test_training_mode_ends_with_the_forward_pass():
-    shim = TorchShim(nn.Sequential(nn.Dropout(0.5), nn.Linear(4, 4)))
+    shim = TorchShim(lambda: nn.Sequential(nn.Dropout(0.5), nn.Linear(4, 4)))
     shim.begin_update(torch.ones(2, 4))
     assert not any(module.training for module in shim.module.modules())
 
@@ -240,5 +268,5 @@ def test_on_a_gpu(tmp_path):
 
 
 def test_a_shim_is_part_of_any_model():
-    model = Model("affine", lambda model, X, is_train: (X, None), shims=[TorchShim(Affine())])
+    model = Model("affine", lambda model, X, is_train: (X, None), shims=[TorchShim(Affine)])
     assert set(safetensors.torch.load(model.shims[0].to_bytes())) == {"scale", "shift"}

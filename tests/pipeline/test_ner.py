@@ -39,7 +39,6 @@ def examples(nlp):
 
 def ner_pipeline(*, shared=False, get_examples=examples, **settings):
     """An initialized entity recognizer, behind a listener or with a tok2vec of its own."""
-    # Before the models are built, which is when their weights are drawn.
     spacy.util.fix_random_seed(0)
     nlp = spacy.blank("en")
     if shared:
