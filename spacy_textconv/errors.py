@@ -69,9 +69,8 @@ class Errors(metaclass=_WithCode):
     E017 = "`{name}` is {value!r}, but has to be a whole number of at least 0."
     E018 = "`threshold` is {value!r}, but has to be a probability, from 0 to 1."
     E019 = (
-        "The data has entities with the label '{label}', which the component '{name}' doesn't "
-        "know. Call `add_label('{label}')`, or add it to `[initialize.components.{name}.labels]`; "
-        "without that setting, all labels are taken from the data."
+        "The data has entities with the label '{label}', which the component '{name}' has no "
+        "scores for. Call `add_label('{label}')` before you compute them, as `update` does."
     )
     E020 = (
         "The component '{name}' can't rehearse. Leave it out of `nlp.rehearse` with "

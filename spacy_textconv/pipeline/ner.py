@@ -13,6 +13,7 @@ from spacy.pipeline import TrainablePipe
 from spacy.pipeline.ner import ner_score
 from spacy.tokens import Doc, Span, SpanGroup
 from spacy.training import Example, validate_examples, validate_get_examples
+from spacy.util import check_lexeme_norms
 from spacy.vocab import Vocab
 from thinc.api import Config, Model, Optimizer, set_dropout_rate
 from thinc.types import Floats2d
@@ -221,12 +222,12 @@ class ConvEntityRecognizer(TrainablePipe):
             sample if None.
         """
         validate_get_examples(get_examples, "ConvEntityRecognizer.initialize")
+        check_lexeme_norms(self.vocab, "NER")
         self.cfg.update(_uncalibrated())
         if labels is None:
-            labels = sorted({ent.label_ for eg in get_examples() for ent in eg.reference.ents})
+            labels = _labels_of(get_examples())
         for label in labels:
             self.add_label(label)
-        self._require_labels()
         self.set_output(len(self.tags))
         self.model.initialize(X=[eg.predicted for eg in islice(get_examples(), 10)])
 
@@ -294,7 +295,7 @@ class ConvEntityRecognizer(TrainablePipe):
         sgd: Optional[Optimizer] = None,
         losses: Optional[Dict[str, float]] = None,
     ) -> Dict[str, float]:
-        """Learn from a batch.
+        """Learn from a batch. Labels that were not known before are added.
 
         examples (Iterable[Example]): The batch.
         drop (float): The dropout rate.
@@ -308,6 +309,8 @@ class ConvEntityRecognizer(TrainablePipe):
         validate_examples(examples, "ConvEntityRecognizer.update")
         if not any(len(eg.predicted) for eg in examples):
             return losses
+        for label in _labels_of(examples):
+            self.add_label(label)
         set_dropout_rate(self.model, drop)
         scores, backprop = self.model.begin_update([eg.predicted for eg in examples])
         loss, d_scores, d_transitions = self._loss_and_gradients(examples, scores)
@@ -553,6 +556,11 @@ class ConvEntityRecognizer(TrainablePipe):
         if biases is not None:
             scores += tags.of_tags(biases)
         return LinearChains(scores, self._transitions() / temperature, lengths)
+
+
+def _labels_of(examples: Iterable[Example]) -> List[str]:
+    """List the labels of all annotated entities."""
+    return sorted({ent.label_ for eg in examples for ent in eg.reference.ents})
 
 
 def _uncalibrated() -> Dict[str, Any]:

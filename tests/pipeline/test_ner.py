@@ -499,17 +499,49 @@ def test_labels_can_be_added_to_a_trained_pipeline(tmp_path):
     assert_solved(loaded)
 
 
+def test_a_label_that_training_meets_is_learned(tmp_path):
+    nlp = trained_pipeline(shared=True)
+    nlp.to_disk(tmp_path / "old")
+    nlp = spacy.blank("en")
+    for name in ("tok2vec", "ner"):
+        nlp.add_pipe(name, source=spacy.load(tmp_path / "old"))
+    words, ents = ["seven", "birds"], ["B-NUMBER", "O"]
+
+    def more(nlp):
+        reference = Doc(nlp.vocab, words=words, ents=ents)
+        return [*examples(nlp), Example(Doc(nlp.vocab, words=words), reference)]
+
+    optimizer = nlp.resume_training()
+    optimizer.learn_rate = 0.01
+    train(nlp, get_examples=more, optimizer=optimizer)
+    assert nlp.get_pipe("ner").labels == (*LABELS, "NUMBER")
+    assert found(predict(nlp, words)) == [("seven", "NUMBER")]
+    assert_solved(nlp)
+
+
+def test_without_labels(caplog):
+    with caplog.at_level("DEBUG", logger="spacy"):
+        nlp = ner_pipeline(get_examples=lambda nlp: examples(nlp)[3:4])
+    # English has a table of norms, which `spacy init vocab` would load.
+    assert "W033" in caplog.text
+    assert nlp.get_pipe("ner").labels == ()
+    assert found(predict(nlp, ENTITIES[0][0])) == []
+    assert nlp.update(examples(nlp)[3:4], sgd=Adam(0.01)) == {"ner": 0.0}
+    train(nlp)
+    assert_solved(nlp)
+
+
 def test_clear_errors(nlp):
     component = nlp.get_pipe("ner")
     with pytest.raises(NotImplementedError, match="E020"):
         nlp.rehearse(examples(nlp))
     with pytest.raises(ValueError, match="E019.*'THING'"):
         reference = Doc(nlp.vocab, words=["a-b"], ents=["B-THING"])
-        nlp.update([Example(Doc(nlp.vocab, words=["a-b"]), reference)])
+        component.get_loss(
+            [Example(reference.copy(), reference)], component.model.predict([reference])
+        )
     with pytest.raises(TypeError, match="E930"):
         component.initialize(None)
-    with pytest.raises(ValueError, match="E143"):
-        ner_pipeline(get_examples=lambda nlp: examples(nlp)[3:4])
     with pytest.raises(ValueError, match="E004.*loss"):
         ConvEntityRecognizer(nlp.vocab, component.model, loss="softmax")
     with pytest.raises(ValueError, match="E018"):
