@@ -131,3 +131,12 @@ class Errors(metaclass=_WithCode):
     E046 = "Give either `--text` or `--input`, with something in it to be explained."
     E047 = "The pipeline can't be loaded: {reason}"
     E048 = "The file {path} is no text in UTF-8: {reason}. Convert it first."
+    E090 = (
+        "The file {path} can't be loaded: {reason}. It is missing, damaged or of another "
+        "component. Save the pipeline again from its source."
+    )
+    E091 = (
+        "The labels and the model of {source} don't belong together: {labels} labels need "
+        "{tags} tags, but the model has {actual}. Its files have to come from one pipeline. Save "
+        "it again from its source."
+    )

@@ -1,7 +1,8 @@
 """Named entities, found for all tokens of all documents at once, with their probabilities."""
 
 from itertools import islice
-from typing import Any, Callable, Dict, Iterable, List, Literal, Optional, Tuple, cast
+from pathlib import Path
+from typing import Any, Callable, Dict, Iterable, List, Literal, Optional, Tuple, Union, cast
 
 import numpy
 import torch
@@ -385,6 +386,56 @@ class ConvEntityRecognizer(TrainablePipe):
         RAISES (NotImplementedError): Always.
         """
         raise NotImplementedError(Errors.E020.format(name=self.name))
+
+    def from_bytes(
+        self, bytes_data: bytes, *, exclude: Iterable[str] = ()
+    ) -> "ConvEntityRecognizer":
+        """Load what `to_bytes` has saved.
+
+        bytes_data (bytes): What it has returned.
+        exclude (Iterable[str]): What is left as it is: "cfg", "model" or "vocab".
+        RETURNS (ConvEntityRecognizer): The component itself.
+        RAISES (ValueError): If the labels and the model don't belong together.
+        """
+        super().from_bytes(bytes_data, exclude=exclude)
+        self._check_number_of_tags(f"the bytes of '{self.name}'")
+        return self
+
+    def from_disk(
+        self, path: Union[str, Path], *, exclude: Iterable[str] = ()
+    ) -> "ConvEntityRecognizer":
+        """Load what `to_disk` has saved.
+
+        path (Union[str, Path]): The component's folder.
+        exclude (Iterable[str]): What is left as it is: "cfg", "model" or "vocab".
+        RETURNS (ConvEntityRecognizer): The component itself.
+        RAISES (ValueError): If a file is missing, damaged or of another component.
+        """
+        folder = Path(path)
+        # One after the other, so that an error can name the file.
+        for file in ("cfg", "vocab", "model"):
+            if file in exclude:
+                continue
+            others = {"cfg", "vocab", "model"} - {file}
+            try:
+                # spaCy takes a missing `cfg` for an empty one.
+                (folder / file).stat()
+                super().from_disk(folder, exclude=[*exclude, *others])
+            # What is wrong with a damaged file shows in many ways.
+            except Exception as err:
+                raise ValueError(Errors.E090.format(path=folder / file, reason=err)) from err
+        self._check_number_of_tags(str(folder))
+        return self
+
+    def _check_number_of_tags(self, source: str) -> None:
+        """Refuse a model that was saved with other labels."""
+        actual = self.model.maybe_get_dim("nO")
+        if actual is not None and actual != len(self.tags):
+            raise ValueError(
+                Errors.E091.format(
+                    source=source, labels=len(self.labels), tags=len(self.tags), actual=actual
+                )
+            )
 
     def _fit_probabilities(self, emissions: ndarray, gold: ndarray, lengths: List[int]) -> None:
         """Set the temperature and the biases to those with the lowest loss."""

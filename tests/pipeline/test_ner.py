@@ -531,6 +531,32 @@ def test_without_labels(caplog):
     assert_solved(nlp)
 
 
+def test_damaged_files_are_named(nlp, tmp_path):
+    component = nlp.get_pipe("ner")
+    for name in ("cfg", "model"):
+        component.to_disk(tmp_path, exclude=["vocab"])
+        component.from_disk(tmp_path, exclude=["vocab"])
+        data = (tmp_path / name).read_bytes()
+        (tmp_path / name).write_bytes(data[: len(data) // 2])
+        with pytest.raises(ValueError, match=f"E090.*{name} can't be loaded"):
+            component.from_disk(tmp_path, exclude=["vocab"])
+        (tmp_path / name).unlink()
+        with pytest.raises(ValueError, match=f"E090.*{name} can't be loaded"):
+            component.from_disk(tmp_path, exclude=["vocab"])
+
+
+def test_files_of_two_components_are_refused(nlp, tmp_path):
+    nlp.to_disk(tmp_path)
+    other = spacy.load(tmp_path).get_pipe("ner")
+    srsly.write_json(tmp_path / "ner" / "cfg", {**other.cfg, "labels": ["PERSON"]})
+    with pytest.raises(ValueError, match="E091.*1 labels need 5 tags, but the model has 9"):
+        other.from_disk(tmp_path / "ner", exclude=["vocab"])
+    data = srsly.msgpack_loads(nlp.get_pipe("ner").to_bytes(exclude=["vocab"]))
+    data["cfg"] = srsly.json_dumps({**other.cfg, "labels": ["PERSON"]})
+    with pytest.raises(ValueError, match="E091"):
+        other.from_bytes(srsly.msgpack_dumps(data), exclude=["vocab"])
+
+
 def test_clear_errors(nlp):
     component = nlp.get_pipe("ner")
     with pytest.raises(NotImplementedError, match="E020"):
