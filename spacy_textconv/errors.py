@@ -23,8 +23,8 @@ class Errors(metaclass=_WithCode):
     )
     E004 = "`{name}` is {value!r}, but has to be one of: {choices}."
     E005 = (
-        "`{name}` is {value!r}, but has to be at least 0 and less than 1. Only `dropout` may also "
-        "be null, to follow `[training] dropout`."
+        "`{name}` is {value!r}, but has to be at least 0 and less than 1, or null to follow "
+        "`[training] dropout`."
     )
     E006 = (
         "The encoder was built with `width` = {width}, but its input has {actual} columns. Set "

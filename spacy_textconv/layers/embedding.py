@@ -16,21 +16,22 @@ class WordDropout(nn.Module):
     as in the tagger of Stanza; dropping words at all: Iyyer et al. 2015, section 3.1).
 
     width (int): The width of a word's vector.
-    p (float): The probability that a word is replaced.
+    p (Optional[float]): The probability that a word is replaced; None for one that will be set
+        later.
     """
 
-    def __init__(self, *, width: int, p: float):
+    def __init__(self, *, width: int, p: Optional[float]):
         super().__init__()
         check_dropout(p, name="word_dropout")
-        self.p = p
-        self.replacement = Parameter(torch.zeros(width)) if p else None
+        self.p = p or 0.0
+        self.replacement = None if p == 0.0 else Parameter(torch.zeros(width))
 
     def forward(self, x: Tensor) -> Tensor:
         """
         x (Tensor): *Shape:* (words, width)
         RETURNS (Tensor): *Shape:* (words, width)
         """
-        if not self.training or self.replacement is None:
+        if not self.training or self.replacement is None or self.p == 0.0:
             return x
         dropped = torch.rand(len(x), 1, device=x.device) < self.p
         return torch.where(dropped, self.replacement, x)
@@ -83,7 +84,8 @@ class WordEmbedding(nn.Module):
     pieces (int): The number of linear maps that maxout chooses from.
     dropout (float): In training, the probability that a hashed feature of a word type gets random
         rows, and that a column of the other features is dropped.
-    word_dropout (float): The probability that a token's vector is replaced in training.
+    word_dropout (Optional[float]): The probability that a token's vector is replaced in training;
+        None for one that will be set later.
     """
 
     def __init__(
@@ -96,7 +98,7 @@ class WordEmbedding(nn.Module):
         vectors_width: int = 0,
         pieces: int = 3,
         dropout: float = 0.0,
-        word_dropout: float = 0.0,
+        word_dropout: Optional[float] = 0.0,
     ):
         super().__init__()
         check_positive("width", width)

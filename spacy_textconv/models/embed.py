@@ -1,7 +1,7 @@
 """The first step: documents to vectors of tokens by themselves."""
 
 from functools import partial
-from typing import Any, Callable, List, Optional, Sequence, Tuple, cast
+from typing import Any, Callable, List, Optional, Sequence, Tuple, Type, cast
 
 import numpy
 import torch
@@ -11,10 +11,10 @@ from spacy.vectors import Mode, Vectors
 from thinc.api import Model
 from thinc.types import Floats2d
 from thinc.util import xp2torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from ..errors import Errors
-from ..layers import WordCharacters, WordEmbedding
+from ..layers import WordCharacters, WordDropout, WordEmbedding
 from ..layers.checks import check_positive
 from .cache import TypeCache
 from .features import (
@@ -58,7 +58,7 @@ def build_char_conv_embed_v1(
     char_rows: int = 1000,
     char_width: int = 16,
     static_vectors_width: Optional[int] = None,
-    word_dropout: float = 0.1,
+    word_dropout: Optional[float] = None,
     dropout: Optional[float] = None,
     cache_size: int = 50000,
     mixed_precision: bool = False,
@@ -82,8 +82,8 @@ def build_char_conv_embed_v1(
     char_width (int): The width of a character's vector.
     static_vectors_width (Optional[int]): The number of columns of the vocab's vectors (static or
         floret), which are part of a word's features then; null leaves them out.
-    word_dropout (float): The probability that a token's vector is replaced by a learned one in
-        training.
+    word_dropout (Optional[float]): The probability that a token's vector is replaced by a learned
+        one in training; null follows `[training] dropout`.
     dropout (Optional[float]): In training, the probability that an attribute or affix of a word is
         taken for one that was never seen, and that a column of its other features is dropped; null
         follows `[training] dropout`.
@@ -119,10 +119,15 @@ def build_char_conv_embed_v1(
         dropout=dropout or 0.0,
         word_dropout=word_dropout,
     )
+    follow_dropout: List[Type[nn.Module]] = []
+    if dropout is None:
+        follow_dropout.append(nn.Dropout)
+    if word_dropout is None:
+        follow_dropout.append(WordDropout)
     shim = TorchShim(
         build,
         mixed_precision=mixed_precision,
-        own_dropout=dropout is not None,
+        follow_dropout=follow_dropout,
         cache=TypeCache(cache_size, width) if cache_size else None,
     )
     return Model(

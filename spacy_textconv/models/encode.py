@@ -9,7 +9,7 @@ from thinc.util import torch2xp, xp2torch
 from torch import Tensor
 
 from ..errors import Errors
-from ..layers import DenseStack, DilatedStack, PackedStack, Packing, slice_documents
+from ..layers import DenseStack, DilatedStack, LockedDropout, PackedStack, Packing, slice_documents
 from .shim import TorchShim, initialize_modules, no_backprop
 from .types import EncoderForwardT, EncoderT
 
@@ -128,7 +128,11 @@ def _packed_encoder(
     mixed_precision: bool,
 ) -> EncoderT:
     """Wrap a stack over packed rows, which has a `gap` and a `receptive_field`."""
-    shim = TorchShim(build, mixed_precision=mixed_precision, own_dropout=dropout is not None)
+    shim = TorchShim(
+        build,
+        mixed_precision=mixed_precision,
+        follow_dropout=[LockedDropout] if dropout is None else [],
+    )
     stack = cast(PackedStack, shim.module)
     return Model(
         name,

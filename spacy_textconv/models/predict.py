@@ -7,7 +7,7 @@ from spacy.tokens import Doc
 from thinc.api import Linear, Model, chain, with_array, zero_init
 from thinc.types import Floats1d, Floats2d
 from thinc.util import get_width, torch2xp, xp2torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from ..errors import Errors
 from ..layers import Hidden
@@ -260,7 +260,7 @@ def mix_experts_forward(
 def hidden_layer(nI: int, width: Optional[int], dropout: Optional[float]) -> RowsT:
     """Build dropout with or without a hidden layer."""
     build = partial(Hidden, in_width=nI, width=width, dropout=dropout or 0.0)
-    shim = TorchShim(build, own_dropout=dropout is not None)
+    shim = TorchShim(build, follow_dropout=[nn.Dropout] if dropout is None else [])
     return Model(
         "hidden_layer",
         hidden_layer_forward,

@@ -15,6 +15,7 @@ from typing import (
     Optional,
     Sequence,
     Tuple,
+    Type,
     TypeVar,
     cast,
 )
@@ -66,7 +67,8 @@ class TorchShim(Shim):
     mixed_precision (bool): Whether to compute in bfloat16 where that is safe and the device has
         units for it: GPUs since Ampere and CPUs with AMX. Parameters, gradients and outputs stay
         float32, and bfloat16 has the range of float32, so no gradient has to be scaled.
-    own_dropout (bool): Whether the module keeps the dropout rates that it was built with.
+    follow_dropout (Sequence[Type[nn.Module]]): The layers in the module whose rate `p` is that of
+        `[training] dropout`. All others keep the rates that they were built with.
     cache (Optional[TypeCache]): Outputs of the module, which are forgotten whenever its weights
         change.
     """
@@ -76,7 +78,7 @@ class TorchShim(Shim):
         build: Callable[[], nn.Module],
         *,
         mixed_precision: bool = False,
-        own_dropout: bool = False,
+        follow_dropout: Sequence[Type[nn.Module]] = (),
         cache: Optional[TypeCache] = None,
     ):
         # What a program draws after it has built a pipeline doesn't depend on that. The weights to
@@ -86,7 +88,7 @@ class TorchShim(Shim):
         super().__init__(module)
         self.build = build
         self.mixed_precision = mixed_precision
-        self.own_dropout = own_dropout
+        self.follow_dropout = tuple(follow_dropout)
         self.cache = cache
         self.noise = True
         # Kept, because Thinc's default device is that of the calling thread.
@@ -119,17 +121,17 @@ class TorchShim(Shim):
         predicts has a gradient.
 
         x (Tensor): The input, which a gradient is computed for unless it holds whole numbers.
-        dropout (Optional[float]): The rate of all dropout in the module, unless it has its own.
+        dropout (Optional[float]): The rate of the layers in `follow_dropout`.
         RETURNS (Tuple[Tensor, Callable[[Tensor], Optional[Tensor]]]): The output, and a function
             from its gradient to that of the input (None for one of whole numbers), which adds up
             the gradients of the parameters.
         """
         if x.is_floating_point():
             x.requires_grad_()
-        if dropout is not None and not self.own_dropout:
+        if dropout is not None:
             for submodule in self.module.modules():
-                if isinstance(submodule, nn.Dropout):
-                    submodule.p = dropout
+                if isinstance(submodule, self.follow_dropout):
+                    submodule.p = dropout  # type: ignore[assignment]
         self.module.train(self.noise)
         try:
             with self._autocast():

@@ -563,3 +563,12 @@ def test_word_dropout_is_on_in_training_only():
     replaced = (model.begin_update(docs)[0][0] == 9.0).all(axis=1)
     assert 0 < replaced.sum() < len(docs[0])
     assert not (model.predict(docs)[0] == 9.0).any()
+
+
+def test_word_dropout_follows_training_unless_it_has_its_own():
+    docs = as_docs(["Anna", "sees", "a", "red", "bird"] * 4)
+    for own, rate, is_noisy in ((None, 0.5, True), (None, 0.0, False), (0.0, 0.5, False)):
+        model = build(word_dropout=own, dropout=0.0)
+        set_dropout_rate(model, rate)
+        Ys, _ = model.begin_update(docs)
+        assert (Ys[0] != model.predict(docs)[0]).any() == is_noisy
