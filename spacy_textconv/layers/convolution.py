@@ -9,6 +9,9 @@ from .checks import check_choice, check_kernel_size, check_positive
 from .packing import Packing
 
 INITIALIZATIONS = ("kaiming", "identity")
+# With a gain of 1, spaCy's tagger needs twice as many steps to learn two sentences by heart as on
+# spaCy's own CNN.
+OUTPUT_GAIN = 4.0
 
 
 class Convolution(nn.Module):
@@ -90,6 +93,18 @@ class GapNorm(nn.LayerNorm):
         RETURNS (Tensor): *Shape:* (rows, width)
         """
         return packing.clear_gap_(super().forward(x))
+
+
+class OutputNorm(nn.LayerNorm):
+    """Layer normalization (Ba et al. 2016) of what goes out to other layers. Its gain begins at
+    `OUTPUT_GAIN`, so that a linear layer that begins at 0 can soon become sure of what it says.
+
+    *Shape:* (rows, width) to (rows, width)
+    """
+
+    def reset_parameters(self) -> None:
+        super().reset_parameters()
+        nn.init.constant_(self.weight, OUTPUT_GAIN)
 
 
 class LockedDropout(nn.Dropout):

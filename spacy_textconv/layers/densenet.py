@@ -13,7 +13,7 @@ from .checks import (
     check_kernel_size,
     check_positive,
 )
-from .convolution import Convolution, GapNorm, LockedDropout
+from .convolution import Convolution, GapNorm, LockedDropout, OutputNorm
 from .packing import PackedStack, Packing
 from .receptive_field import stack_receptive_field
 
@@ -111,7 +111,7 @@ class DenseStack(PackedStack):
         )
         self.dropout = LockedDropout(p=dropout)
         self.project = nn.Linear(width + len(dilations) * growth_rate, width)
-        self.norm = nn.LayerNorm(width)
+        self.norm = OutputNorm(width)
         # With the weights, so that weights trained with other dilations are refused.
         self.register_buffer("dilations", torch.tensor([*dilations]))
         self.gap = max(dilations) * (kernel_size // 2)

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from .blocks import BLOCKS, BlockSettings
 from .checks import check_choice, check_dilations, check_dropout, check_positive
-from .convolution import LockedDropout
+from .convolution import LockedDropout, OutputNorm
 from .packing import PackedStack, Packing
 from .receptive_field import stack_receptive_field
 
@@ -112,7 +112,7 @@ class DilatedStack(PackedStack):
             self.blocks.append(BLOCKS[block](settings))
             self.connections.append(CONNECTIONS[connection](width))
         self.dropout = LockedDropout(p=dropout)
-        self.norm = nn.LayerNorm(width)
+        self.norm = OutputNorm(width)
         self.iterations = iterations
         # With the weights, so that weights trained with other dilations are refused.
         self.register_buffer("dilations", torch.tensor([*dilations] * iterations))

@@ -121,7 +121,8 @@ def test_dense_stack_equals_a_naive_one(bottleneck):
         y = F.conv1d(y.t(), weight, bias, padding=dilation, dilation=dilation).t()
         x = torch.cat([x, y], dim=1)
     assert x.shape[1] == 4 + 2 * 3
-    expected = F.layer_norm(F.linear(x, stack.project.weight, stack.project.bias), (4,))
+    x = F.linear(x, stack.project.weight, stack.project.bias)
+    expected = F.layer_norm(x, (4,), stack.norm.weight, stack.norm.bias)
     assert_close(stack(document, Packing([32], stack.gap)), expected)
 
 
