@@ -1,4 +1,4 @@
-"""Every error message of the package, under a code that can be searched for."""
+"""Every error message and warning of the package, under a code that can be searched for."""
 
 
 class _WithCode(type):
@@ -139,4 +139,13 @@ class Errors(metaclass=_WithCode):
         "The labels and the model of {source} don't belong together: {labels} labels need "
         "{tags} tags, but the model has {actual}. Its files have to come from one pipeline. Save "
         "it again from its source."
+    )
+
+
+class Warnings(metaclass=_WithCode):
+    W003 = (
+        "`span._.probability` belongs to other code, so it may be something else than the "
+        "probability of the entities that '{name}' finds. Look that up in "
+        "`doc.spans[spans_key].attrs['scores']`, which has the order of `doc.spans[spans_key]`, or "
+        "with `spacy_textconv.pipeline.ner.get_probability(span)`."
     )

@@ -1,8 +1,9 @@
 """Named entities, found for all tokens of all documents at once, with their probabilities."""
 
+import warnings
 from itertools import islice
 from pathlib import Path
-from typing import Any, Callable, Dict, Iterable, List, Literal, Optional, Tuple, Union, cast
+from typing import Any, Callable, Dict, Iterable, List, Literal, Optional, Set, Tuple, Union, cast
 
 import numpy
 import torch
@@ -20,7 +21,7 @@ from thinc.api import Config, Model, Optimizer, set_dropout_rate
 from thinc.types import Floats2d
 from torch import Tensor
 
-from ..errors import Errors
+from ..errors import Errors, Warnings
 from ..layers import BiluoTags, LinearChains
 from ..layers.checks import check_choice
 
@@ -123,9 +124,28 @@ def get_probability(span: Span) -> Optional[float]:
     return data.get(_attribute_key(span, PROBABILITY)) if same else None
 
 
+def _store_probability(span: Span, probability: float) -> None:
+    """Write down what `get_probability` looks up."""
+    span.doc.user_data[_attribute_key(span, PROBABILITY)] = probability
+    span.doc.user_data[_attribute_key(span, PREDICTED_LABEL)] = span.label_
+
+
 def _attribute_key(span: Span, name: str) -> Any:
     """The key in `doc.user_data` by which spaCy knows a custom attribute of a span."""
     return "._.", name, span.start_char, span.end_char
+
+
+def _register_probability() -> bool:
+    """Register `span._.probability` where the name is free. Returns whether it is ours."""
+    if not Span.has_extension(PROBABILITY):
+        Span.set_extension(PROBABILITY, getter=get_probability)
+    _, _, getter, _ = Span.get_extension(PROBABILITY)
+    return getter is get_probability
+
+
+# Not only where a component is built: spaCy imports this module with the first pipeline of any
+# kind, and unpickling does with a component, so programs that only read documents know it, too.
+_register_probability()
 
 
 class ConvEntityRecognizer(TrainablePipe):
@@ -172,8 +192,7 @@ class ConvEntityRecognizer(TrainablePipe):
         self.incorrect_spans_key = incorrect_spans_key
         self.scorer = scorer
         self._known_tags = BiluoTags([])
-        if not Span.has_extension(PROBABILITY):
-            Span.set_extension(PROBABILITY, getter=get_probability)
+        self._warnings: Set[str] = set()
 
     @property
     def labels(self) -> Tuple[str, ...]:
@@ -269,12 +288,13 @@ class ConvEntityRecognizer(TrainablePipe):
         docs (Iterable[Doc]): The documents.
         scores (List[List[Tuple[int, int, str, float]]]): What `predict` returns for them.
         """
+        if not _register_probability():
+            self._warn(Warnings.W003)
         for doc, entities in zip(docs, scores, strict=True):
             spans = []
             for start, stop, label, probability in entities:
                 span = Span(doc, start, stop, label=label)
-                doc.user_data[_attribute_key(span, PROBABILITY)] = probability
-                doc.user_data[_attribute_key(span, PREDICTED_LABEL)] = label
+                _store_probability(span, probability)
                 spans.append(span)
             _add_entities(doc, spans)
             if self.spans_key is not None:
@@ -556,6 +576,12 @@ class ConvEntityRecognizer(TrainablePipe):
         except KeyError as err:
             label = err.args[0].split("-", 1)[1]
             raise ValueError(Errors.E019.format(label=label, name=self.name)) from None
+
+    def _warn(self, message: str, **details: Any) -> None:
+        """Give a warning, but only the first time that there is a reason for it."""
+        if message not in self._warnings:
+            self._warnings.add(message)
+            warnings.warn(message.format(name=self.name, **details), stacklevel=2)
 
     def _emissions(self, scores: List[Floats2d]) -> ndarray:
         """Bring the scores of a batch together, on the CPU. *Shape:* (tokens, tags)"""

@@ -1,8 +1,7 @@
 """The entity recognizer."""
 
 import pickle
-import subprocess
-import sys
+import warnings
 from itertools import product
 
 import numpy
@@ -16,7 +15,7 @@ from spacy.training import Example
 from thinc.api import Adam
 
 from spacy_textconv.layers import BiluoTags, LinearChains
-from spacy_textconv.pipeline.ner import ConvEntityRecognizer
+from spacy_textconv.pipeline.ner import ConvEntityRecognizer, get_probability
 
 from ..util import listener, tok2vec
 
@@ -427,6 +426,29 @@ def test_probability_belongs_to_span_and_label(nlp):
     )
 
 
+@pytest.fixture
+def extension():
+    yield
+    Span.set_extension("probability", getter=get_probability, force=True)
+
+
+@pytest.mark.parametrize("settings", [{"getter": len}, {"default": None}], ids=str)
+def test_probability_of_another_package(extension, settings):
+    nlp = trained_pipeline()
+    Span.set_extension("probability", **settings, force=True)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        doc, _ = predict(nlp, ENTITIES[0][0]), predict(nlp, ENTITIES[1][0])
+    (warning,) = caught
+    assert "W003" in str(warning.message)
+    scores = doc.spans["ner"].attrs["scores"]
+    assert_allclose([get_probability(ent) for ent in doc.ents], scores)
+    # A name that is free again is taken.
+    Span.remove_extension("probability")
+    doc = predict(nlp, ENTITIES[0][0])
+    assert_allclose([ent._.probability for ent in doc.ents], scores)
+
+
 def test_threshold_and_spans_key(tmp_path):
     nlp = ner_pipeline()
     train(nlp, steps=12)
@@ -610,35 +632,6 @@ def test_a_hundred_thousand_tokens(nlp):
     assert len(doc.ents) == 5 * 8334
     assert numpy.isfinite(doc.spans["ner"].attrs["scores"]).all()
     assert [token.ent_iob_ for token in doc[:12]] == [tag[0] for tag in sum(ents, [])]
-
-
-SCRIPT = """
-import multiprocessing, sys, spacy, torch
-if __name__ == "__main__":
-    # What a fork doesn't survive by itself.
-    torch.set_num_threads(2)
-    multiprocessing.set_start_method(sys.argv[2])
-    nlp = spacy.load(sys.argv[1])
-    texts = ["Anna Smith sees Ben. " * 10, "Ben likes York"] * 20
-    def result(**settings):
-        docs = nlp.pipe(texts, **settings)
-        return [[(e.text, e.label_, round(e._.probability, 4)) for e in d.ents] for d in docs]
-    alone = result()
-    assert any(alone)
-    assert alone == result(n_process=2, batch_size=10)
-    print("equal")
-"""
-
-
-@pytest.mark.parametrize("method", ["fork", pytest.param("spawn", marks=pytest.mark.slow)])
-def test_two_processes(method, nlp, tmp_path):
-    if method == "fork" and sys.platform != "linux":
-        pytest.skip("fork is the default on Linux only")
-    nlp.to_disk(tmp_path / "model")
-    (tmp_path / "script.py").write_text(SCRIPT)
-    command = [sys.executable, tmp_path / "script.py", tmp_path / "model", method]
-    result = subprocess.run(command, capture_output=True, text=True, timeout=120)
-    assert result.stdout == "equal\n", result.stderr
 
 
 def reversed_labels(nlp):

@@ -147,41 +147,6 @@ def test_memory_zones(shared, embed):
         assert_allclose(component.model.predict([nlp(text)])[0], scores, atol=1e-5)
 
 
-SCRIPT = """
-import multiprocessing, sys, spacy, torch
-if __name__ == "__main__":
-    # What a fork doesn't survive by itself.
-    torch.set_num_threads(2)
-    multiprocessing.set_start_method(sys.argv[2])
-    nlp = spacy.load(sys.argv[1])
-    texts = ["Anna sees a red bird. " * 40] * 40
-    alone = [[token.tag_ for token in doc] for doc in nlp.pipe(texts)]
-    both = [[token.tag_ for token in doc] for doc in nlp.pipe(texts, n_process=2, batch_size=10)]
-    assert alone == both
-    print("equal")
-"""
-
-
-@pytest.mark.parametrize(
-    "method, embed",
-    [
-        pytest.param("fork", CONVOLUTIONS, id="fork-conv"),
-        pytest.param("fork", None, id="fork-text", marks=pytest.mark.slow),
-        pytest.param("spawn", CONVOLUTIONS, id="spawn-conv", marks=pytest.mark.slow),
-    ],
-)
-def test_two_processes(method, embed, tmp_path):
-    if method == "fork" and sys.platform != "linux":
-        pytest.skip("fork is the default on Linux only")
-    nlp = tagger_pipeline(embed=embed)
-    train(nlp, Adam(0.01), steps=5)
-    nlp.to_disk(tmp_path / "model")
-    (tmp_path / "script.py").write_text(SCRIPT)
-    command = [sys.executable, tmp_path / "script.py", tmp_path / "model", method]
-    result = subprocess.run(command, capture_output=True, text=True, timeout=120)
-    assert result.stdout == "equal\n", result.stderr
-
-
 MEMORY_SCRIPT = """
 import resource, numpy
 from spacy_textconv.models.encode import build_dilated_conv_encoder_v1
