@@ -143,6 +143,11 @@ class Errors(metaclass=_WithCode):
 
 
 class Warnings(metaclass=_WithCode):
+    W002 = (
+        "`doc.spans['{key}']` has {text!r} ('{label}'), which is none of the entities, so it gives "
+        "way to those that '{name}' finds. If it comes from another component, such as `spancat`, "
+        "give the setting `spans_key` of one of the two another value."
+    )
     W003 = (
         "`span._.probability` belongs to other code, so it may be something else than the "
         "probability of the entities that '{name}' finds. Look that up in "

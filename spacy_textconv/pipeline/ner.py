@@ -118,7 +118,8 @@ def make_textconv_ner(
 
 def get_probability(span: Span) -> Optional[float]:
     """Look up the probability that a span was predicted with: the getter of
-    `span._.probability`. None if the span, with its label, was not predicted."""
+    `span._.probability`. None if the span, with its label, was not predicted, NaN if only the
+    probability was lost, as in JSON."""
     data = span.doc.user_data
     same = data.get(_attribute_key(span, PREDICTED_LABEL)) == span.label_
     return data.get(_attribute_key(span, PROBABILITY)) if same else None
@@ -291,6 +292,8 @@ class ConvEntityRecognizer(TrainablePipe):
         if not _register_probability():
             self._warn(Warnings.W003)
         for doc, entities in zip(docs, scores, strict=True):
+            if self.spans_key in doc.spans:
+                self._restore_probabilities(doc, doc.spans[self.spans_key])
             spans = []
             for start, stop, label, probability in entities:
                 span = Span(doc, start, stop, label=label)
@@ -307,6 +310,19 @@ class ConvEntityRecognizer(TrainablePipe):
                     spans=[ent for ent, _ in kept],
                     attrs={"scores": numpy.array([score for _, score in kept], dtype="float32")},
                 )
+
+    def _restore_probabilities(self, doc: Doc, group: SpanGroup) -> None:
+        """Take what an earlier pass over the document has predicted from the group that lists it,
+        as documents can be stored without user data."""
+        scores = group.attrs.get("scores", ())
+        if len(scores) != len(group):
+            scores = numpy.full(len(group), numpy.nan)
+        entities = {(ent.start, ent.end, ent.label) for ent in doc.ents}
+        for span, score in zip(group, scores, strict=True):
+            if (span.start, span.end, span.label) not in entities:
+                self._warn(Warnings.W002, key=self.spans_key, text=span.text, label=span.label_)
+            elif get_probability(span) is None:
+                _store_probability(span, float(score))
 
     def update(
         self,

@@ -10,7 +10,7 @@ import spacy
 import srsly
 from numpy.testing import assert_allclose, assert_array_equal
 from spacy import registry
-from spacy.tokens import Doc, Span
+from spacy.tokens import Doc, DocBin, Span, SpanGroup
 from spacy.training import Example
 from thinc.api import Adam
 
@@ -424,6 +424,46 @@ def test_probability_belongs_to_span_and_label(nlp):
         Doc(nlp.vocab).from_bytes(doc.to_bytes()).spans["ner"].attrs["scores"],
         doc.spans["ner"].attrs["scores"],
     )
+
+
+@pytest.mark.parametrize(
+    "store, is_lost",
+    [
+        (Doc.copy, False),
+        (lambda doc: next(DocBin(docs=[doc]).get_docs(doc.vocab)), False),
+        (lambda doc: next(DocBin(docs=[doc], store_user_data=True).get_docs(doc.vocab)), False),
+        (lambda doc: Doc(doc.vocab).from_bytes(doc.to_bytes(exclude=["user_data"])), False),
+        (lambda doc: Doc.from_docs([doc, doc]), False),
+        (lambda doc: doc[:].as_doc(copy_user_data=True), False),
+        # spaCy leaves out what groups know about their spans.
+        (lambda doc: Doc.from_docs([doc, doc], exclude=["user_data"]), True),
+        (lambda doc: Doc(doc.vocab).from_json(doc.to_json()), True),
+    ],
+    ids=["copy", "bin", "bin-data", "bytes", "joined", "cut", "joined-plain", "json"],
+)
+def test_stored_documents_can_be_processed_again(nlp, store, is_lost):
+    doc = predict(nlp, ENTITIES[0][0])
+    stored = store(doc)
+    again = nlp(nlp(stored))
+    assert found(again) == found(doc) * (len(again) // len(doc))
+    assert [(span.text, span.label_) for span in again.spans["ner"]] == found(again)
+    scores = again.spans["ner"].attrs["scores"]
+    assert_array_equal(scores, numpy.array([ent._.probability for ent in again.ents], "float32"))
+    expected = numpy.resize(doc.spans["ner"].attrs["scores"], len(scores))
+    assert_array_equal(scores, expected * (numpy.nan if is_lost else 1.0))
+
+
+def test_spans_of_another_component_are_not_replaced_in_silence():
+    nlp = trained_pipeline(spans_key="sc")
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        for _ in range(2):
+            doc = Doc(nlp.vocab, words=ENTITIES[0][0])
+            doc.spans["sc"] = SpanGroup(doc, spans=[doc[0:3]], attrs={"scores": numpy.ones(1)})
+            nlp(doc)
+            assert [(span.text, span.label_) for span in doc.spans["sc"]] == found(doc)
+    (warning,) = caught
+    assert all(part in str(warning.message) for part in ("W002", "'Anna Smith sees'", "spans_key"))
 
 
 @pytest.fixture
