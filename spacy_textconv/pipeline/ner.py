@@ -1,6 +1,7 @@
 """Named entities, found for all tokens of all documents at once, with their probabilities."""
 
 import warnings
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import Any, Callable, Dict, Iterable, List, Literal, Optional, Set, Tuple, Union, cast
@@ -114,6 +115,13 @@ def make_textconv_ner(
         incorrect_spans_key=incorrect_spans_key,
         scorer=scorer,
     )
+
+
+# `spacy evaluate --displacy-path` and `spacy debug data` serve components whose metadata names the
+# factory `ner`. A config keeps the name that the component was made by.
+Language.set_factory_meta(
+    "textconv_ner", replace(Language.get_factory_meta("textconv_ner"), factory="ner")
+)
 
 
 def get_probability(span: Span) -> Optional[float]:

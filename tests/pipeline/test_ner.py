@@ -10,6 +10,8 @@ import spacy
 import srsly
 from numpy.testing import assert_allclose, assert_array_equal
 from spacy import registry
+from spacy.cli.debug_data import debug_data
+from spacy.cli.evaluate import evaluate
 from spacy.tokens import Doc, DocBin, Span, SpanGroup
 from spacy.training import Example
 from thinc.api import Adam
@@ -404,6 +406,17 @@ def test_entities_begin_and_end_with_a_word(letters, entities):
     assert [ent.text for ent in nlp("\n Ben \n sees Anna \n").ents] == entities
 
 
+def spaced_examples(nlp):
+    """Names are annotated with the white space around them."""
+    made = []
+    for words, ents in ENTITIES:
+        tokens = [token for word in words for token in (" ", word, "\n")]
+        tags = [tag for ent in ents for tag in (ent, *[ent.replace("B-", "I-")] * 2)]
+        reference = Doc(nlp.vocab, words=tokens, ents=tags)
+        made.append(Example(Doc(nlp.vocab, words=tokens), reference))
+    return made
+
+
 def test_all_tokens_are_marked(nlp):
     doc = nlp("Ben likes York")
     assert [token.ent_iob_ for token in doc] == ["B", "O", "B"]
@@ -487,6 +500,24 @@ def test_probability_of_another_package(extension, settings):
     Span.remove_extension("probability")
     doc = predict(nlp, ENTITIES[0][0])
     assert_allclose([ent._.probability for ent in doc.ents], scores)
+
+
+@pytest.mark.filterwarnings("ignore:.*W006")
+def test_commands_that_look_for_a_component_ner(nlp, tmp_path, capsys):
+    assert nlp.config["components"]["ner"]["factory"] == "textconv_ner"
+    nlp.to_disk(tmp_path / "model")
+    DocBin(docs=[eg.reference for eg in spaced_examples(nlp)]).to_disk(tmp_path / "data.spacy")
+    pages = tmp_path / "pages"
+    pages.mkdir()
+    evaluate(tmp_path / "model", tmp_path / "data.spacy", displacy_path=pages)
+    assert "PERSON" in (pages / "entities.html").read_text(encoding="utf8")
+    paths = {f"paths.{name}": str(tmp_path / "data.spacy") for name in ("train", "dev")}
+    # So few documents are an error.
+    with pytest.raises(SystemExit):
+        debug_data(tmp_path / "model" / "config.cfg", config_overrides=paths, silent=False)
+    said = capsys.readouterr().out
+    assert "Named Entity Recognition" in said and "2 label(s)" in said
+    assert "invalid whitespace entity spans" in said
 
 
 def test_threshold_and_spans_key(tmp_path):
