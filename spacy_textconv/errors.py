@@ -143,6 +143,11 @@ class Errors(metaclass=_WithCode):
 
 
 class Warnings(metaclass=_WithCode):
+    W001 = (
+        "{text!r} is annotated as '{label}' with white space at an end, where no entity that "
+        "'{name}' finds has any. It is learned without. Take the white space off the annotation of "
+        "the training data, and of the evaluation data, where it makes mistakes of such entities."
+    )
     W002 = (
         "`doc.spans['{key}']` has {text!r} ('{label}'), which is none of the entities, so it gives "
         "way to those that '{name}' finds. If it comes from another component, such as `spancat`, "

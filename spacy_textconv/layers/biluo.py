@@ -72,7 +72,7 @@ class BiluoTags:
         length (int): The number of its tokens.
         RETURNS (List[int]): The tag of each token.
         """
-        letters = "U" if length == 1 else "B" + "I" * (length - 2) + "L"
+        letters = "B" + "I" * (length - 2) + "L" if length > 1 else "U" * length
         return [self.ids[f"{letter}-{label}"] for letter in letters]
 
     def entities(self, tags: ndarray) -> Tuple[ndarray, ndarray, ndarray]:

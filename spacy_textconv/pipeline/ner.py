@@ -410,7 +410,7 @@ class ConvEntityRecognizer(TrainablePipe):
         gold = self._gold_tags(examples, allow_unknown=True)
         if not (gold >= 0).any():
             return self.cfg["temperature"]
-        docs = [eg.predicted for eg in examples]
+        docs = [_without_predictions(eg.predicted) for eg in examples]
         lengths = [len(doc) for doc in docs]
         emissions = self._emissions(self.model.predict(docs))
         self._fit_probabilities(emissions, gold, lengths)
@@ -564,7 +564,8 @@ class ConvEntityRecognizer(TrainablePipe):
         for owner, eg in enumerate(examples):
             incorrect = eg.reference.spans.get(self.incorrect_spans_key, [])
             for span in eg.get_aligned_spans_y2x(incorrect, allow_overlap=True):
-                if span.label_ in self.labels:
+                span = self._trim(span)
+                if len(span) and span.label_ in self.labels:
                     tags = numpy.full(lengths[owner], -1)
                     tags[span.start : span.end] = self.tags.of_entity(span.label_, len(span))
                     owners.append(owner)
@@ -589,17 +590,45 @@ class ConvEntityRecognizer(TrainablePipe):
         return float(-numpy.log1p(-probabilities).sum())
 
     def _gold_tags(self, examples: List[Example], *, allow_unknown: bool = False) -> ndarray:
-        """Find the tag of each token, -1 where it is unknown or doesn't fit the tokens."""
+        """Find the tag of each token, -1 where it is unknown, doesn't fit the tokens or belongs to
+        an entity that prediction can't find. Entities lose white space at their ends."""
         ids: Dict[Optional[str], int] = {None: -1}
         ids.update(self.tags.ids)
-        names = [name for eg in examples for name in eg.get_aligned_ner()]
-        if allow_unknown:
-            return numpy.array([ids.get(name, -1) for name in names], dtype="int64")
-        try:
-            return numpy.array([ids[name] for name in names], dtype="int64")
-        except KeyError as err:
-            label = err.args[0].split("-", 1)[1]
-            raise ValueError(Errors.E019.format(label=label, name=self.name)) from None
+        labels, gold = set(self.labels), []
+        for eg in examples:
+            entities, names = eg.get_aligned_ents_and_ner()
+            try:
+                tags = [ids.get(name, -1) if allow_unknown else ids[name] for name in names]
+            except KeyError as err:
+                label = err.args[0].split("-", 1)[1]
+                raise ValueError(Errors.E019.format(label=label, name=self.name)) from None
+            for ent in entities:
+                if ent.label_ in labels:
+                    tags[ent.start : ent.end] = [ids["O"]] * len(ent)
+                    ent = self._trim(ent)
+                    tags[ent.start : ent.end] = self.tags.of_entity(ent.label_, len(ent))
+            gold += tags
+        docs = [_without_predictions(eg.predicted) for eg in examples]
+        return self._possible_tags(docs, numpy.array(gold, dtype="int64"))
+
+    def _trim(self, span: Span) -> Span:
+        """Take white space off the ends of a span."""
+        words = [token.i for token in span if not token.is_space]
+        start, stop = (words[0], words[-1] + 1) if words else (span.start, span.start)
+        if stop - start < len(span):
+            self._warn(Warnings.W001, text=span.text, label=span.label_)
+        return Span(span.doc, start, stop, label=span.label)
+
+    def _possible_tags(self, docs: List[Doc], gold: ndarray) -> ndarray:
+        """Make the tags of entities that prediction can't find unknown."""
+        impossible = numpy.zeros(len(gold), dtype="bool")
+        for tokens, forbidden in _find_impossible(docs, self.tags):
+            impossible |= tokens & forbidden[gold] & (gold >= 0)
+        starts, stops, _ = self.tags.entities(numpy.maximum(gold, 0))
+        for start, stop in zip(starts, stops, strict=True):
+            if impossible[start:stop].any():
+                gold[start:stop] = -1
+        return gold
 
     def _warn(self, message: str, **details: Any) -> None:
         """Give a warning, but only the first time that there is a reason for it."""
@@ -680,13 +709,32 @@ def _known_only(emissions: ndarray, gold: ndarray) -> ndarray:
 
 def _exclude_impossible(docs: List[Doc], emissions: ndarray, tags: BiluoTags) -> None:
     """Give tags that contradict what is known about the tokens the score minus infinity."""
+    for tokens, forbidden in _find_impossible(docs, tags):
+        emissions[numpy.ix_(tokens, forbidden)] = -numpy.inf
+
+
+def _find_impossible(docs: List[Doc], tags: BiluoTags) -> List[Tuple[ndarray, ndarray]]:
+    """Find tags that contradict what is known about the tokens: pairs of which tokens, of all
+    documents together, can't have which tags. *Shape:* (tokens,) and (tags,)"""
     attrs = [ENT_IOB, IS_SPACE, SENT_START]
     columns = numpy.concatenate([doc.to_array(attrs).reshape(len(doc), 3) for doc in docs]).T
     set_before = (columns[0] == 1) | (columns[0] == 3)
-    emissions[numpy.ix_(set_before, ~tags.outside)] = -numpy.inf
-    emissions[numpy.ix_(columns[1] == 1, tags.opens | tags.closes)] = -numpy.inf
-    before_sentence = (columns[2, 1:] == 1).nonzero()[0]
-    emissions[numpy.ix_(before_sentence, tags.is_continued)] = -numpy.inf
+    before_sentence = numpy.append(columns[2] == 1, False)[1:]
+    return [
+        (set_before, ~tags.outside),
+        (columns[1] == 1, tags.opens | tags.closes),
+        (before_sentence, tags.is_continued),
+    ]
+
+
+def _without_predictions(doc: Doc) -> Doc:
+    """Take back the entities that were predicted for a document."""
+    predicted = [ent for ent in doc.ents if get_probability(ent) is not None]
+    if not predicted:
+        return doc
+    doc = doc.copy()
+    doc.set_ents([], missing=predicted, default="unmodified")
+    return doc
 
 
 def _add_entities(doc: Doc, spans: List[Span]) -> None:

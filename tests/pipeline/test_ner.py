@@ -417,6 +417,66 @@ def spaced_examples(nlp):
     return made
 
 
+def test_names_are_learned_without_the_white_space_around_them():
+    nlp = ner_pipeline()
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        train(nlp, get_examples=spaced_examples)
+    (warning,) = caught
+    assert "W001" in str(warning.message) and "Anna" in str(warning.message)
+    doc = predict(nlp, [" ", "Ben", "\n", "likes", " ", "York", "\n"])
+    assert found(doc) == [("Ben", "PERSON"), ("York", "PLACE")]
+
+
+@pytest.mark.filterwarnings("ignore:.*W001")
+def test_white_space_alone_is_no_entity(nlp):
+    component = nlp.get_pipe("ner")
+    words = ["Ben", "\n", "York"]
+    losses = []
+    for ents in (["B-PERSON", "B-PLACE", "B-PLACE"], ["B-PERSON", "O", "B-PLACE"]):
+        example = Example(Doc(nlp.vocab, words=words), Doc(nlp.vocab, words=words, ents=ents))
+        losses.append(component.get_loss([example], component.model.predict([example.predicted])))
+    assert losses[0][0] == losses[1][0]
+
+
+WORDS = ["New", "York", "City", "is", "big"]
+
+
+@pytest.mark.parametrize(
+    "annotation",
+    [{"sent_starts": [True, False, True, False, False]}, {"ents": ["O", "B-THING", "O", "O", "O"]}],
+    ids=["sentence", "entity"],
+)
+def test_what_cannot_be_found_is_not_learned(nlp, annotation):
+    component = nlp.get_pipe("ner")
+    predicted = Doc(nlp.vocab, words=WORDS, **annotation)
+    scores = component.model.predict([predicted])
+    losses = []
+    for known in (slice(0, 5), slice(3, 5)):
+        ents = [None] * 5
+        ents[known] = ["B-PLACE", "I-PLACE", "I-PLACE", "O", "O"][known]
+        example = Example(predicted, Doc(nlp.vocab, words=WORDS, ents=ents))
+        losses.append(component.get_loss([example], scores)[0])
+    assert losses[0] == losses[1]
+
+
+def test_earlier_predictions_hide_nothing_from_training():
+    nlp = ner_pipeline()
+    train(nlp, steps=12)
+    component = nlp.get_pipe("ner")
+    fresh, again = examples(nlp), examples(nlp)
+    for example in again:
+        example.predicted = nlp(example.predicted)
+        assert example.predicted.has_annotation("ENT_IOB")
+    scores = component.model.predict([example.predicted for example in fresh])
+    assert component.get_loss(again, scores)[0] == component.get_loss(fresh, scores)[0] > 0.0
+    fitted = []
+    for made in (fresh, again):
+        component.calibrate(made)
+        fitted.append(dict(component.cfg))
+    assert fitted[0] == fitted[1]
+
+
 def test_all_tokens_are_marked(nlp):
     doc = nlp("Ben likes York")
     assert [token.ent_iob_ for token in doc] == ["B", "O", "B"]
