@@ -226,10 +226,29 @@ def test_unknown_device_is_refused():
         build_encoder().shims[0].to_device("tpu", 0)
 
 
-def test_training_mode_ends_with_the_forward_pass():
-    shim = TorchShim(lambda: nn.Sequential(nn.Dropout(0.5), nn.Linear(4, 4)))
+class Mode(nn.Module):
+    """A module that notes whether it is in training mode."""
+
+    def __init__(self):
+        super().__init__()
+        self.seen = []
+
+    def forward(self, x):
+        self.seen.append(self.training)
+        if len(x) > 2:
+            raise IndexError
+        return x
+
+
+def test_training_mode_lasts_as_long_as_the_forward_pass():
+    shim = TorchShim(lambda: nn.Sequential(Mode()))
+    (mode,) = shim.module
+    shim.predict(torch.ones(2, 4))
     shim.begin_update(torch.ones(2, 4))
-    assert not any(module.training for module in shim.module.modules())
+    assert mode.seen == [False, True] and not mode.training
+    with pytest.raises(IndexError):
+        shim.begin_update(torch.ones(3, 4))
+    assert mode.seen == [False, True, True] and not mode.training
 
 
 @needs_gpu
