@@ -73,7 +73,7 @@ def resize_output(model: EmbedT, nO: int) -> None:
 def tag_scores(nO: Optional[int], nI: Optional[int]) -> EncoderT:
     """Build a layer from the vectors of tokens to the scores of tags, which also holds the scores
     of transitions. Those are 0 at first."""
-    linear: RowsT = Linear(nO, nI)
+    linear: RowsT = Linear(nO, nI, init_W=zero_init)
     return Model(
         "tag_scores",
         tag_scores_forward,
