@@ -60,23 +60,28 @@ class Convolution(nn.Module):
         return self.dilation * (self.kernel_size // 2)
 
     def forward(self, x: Tensor, packing: Packing) -> Tensor:
-        """Convolve the rows of every document.
+        """Convolve the rows of every document. The ends of the kernel that lie beyond the longest
+        document, whichever row is in the middle, are left out: they see nothing but zeros.
 
-        x (Tensor): The rows, those of the gap zero. The gap has to be at least `reach`.
-            *Shape:* (rows, in_width)
+        x (Tensor): The rows, those of the gap zero. The packing has to be made for a gap of at
+            least `reach`. *Shape:* (rows, in_width)
         packing (Packing): Where the documents lie.
         RETURNS (Tensor): *Shape:* (rows, out_width)
         """
-        if self.kernel_size == 1 and self.groups == 1:
-            return F.linear(x, self.weight.squeeze(1), self.bias).to(x.dtype)
+        middle = self.kernel_size // 2
+        taps = min(middle, max(packing.longest - 1, 0) // self.dilation)
+        weight = self.weight[:, middle - taps : middle + taps + 1]
+        if taps == 0 and self.groups == 1:
+            return F.linear(x, weight.squeeze(1), self.bias).to(x.dtype)
+        dilation = self.dilation if taps else 1
         image = x.view(1, 1, *x.shape).permute(0, 3, 1, 2)  # (1, in_width, 1, rows)
-        kernel = self.weight.unsqueeze(1).permute(0, 3, 1, 2)  # (out, in, 1, kernel_size)
+        kernel = weight.unsqueeze(1).permute(0, 3, 1, 2)  # (out, in, 1, taps)
         y = F.conv2d(
             image,
             kernel,
             self.bias,
-            padding=(0, self.reach),
-            dilation=(1, self.dilation),
+            padding=(0, taps * dilation),
+            dilation=(1, dilation),
             groups=self.groups,
         )
         # Under autocast, y is bfloat16; what is added up over many layers stays float32.

@@ -7,8 +7,8 @@ Unlike padding to the longest document, this wastes `gap` rows a document at mos
 """
 
 from dataclasses import dataclass
-from functools import cached_property
-from typing import Iterator, List, Sequence
+from itertools import accumulate
+from typing import List, Optional, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -17,6 +17,7 @@ from torch import Tensor, nn
 # A buffer has at least so many rows. Convolutions of very few rows take other kernels, which round
 # differently, and a document by itself would get other values than in a batch.
 MIN_ROWS = 16
+CPU = torch.device("cpu")
 
 
 def round_rows(rows: int) -> int:
@@ -30,6 +31,18 @@ def round_rows(rows: int) -> int:
     return max(step, -(-rows // step) * step)
 
 
+def padded_linear(x: Tensor, weight: Tensor, bias: Optional[Tensor]) -> Tensor:
+    """Apply a linear map to rows, and compute with a rounded number of them.
+
+    x (Tensor): *Shape:* (rows, in_features)
+    weight (Tensor): *Shape:* (out_features, in_features)
+    bias (Optional[Tensor]): *Shape:* (out_features,)
+    RETURNS (Tensor): *Shape:* (rows, out_features)
+    """
+    padding = round_rows(len(x)) - len(x)
+    return F.linear(F.pad(x, (0, 0, 0, padding)) if padding else x, weight, bias)[: len(x)]
+
+
 class PaddedLinear(nn.Linear):
     """A linear map of rows that computes with a rounded number of them."""
 
@@ -38,51 +51,48 @@ class PaddedLinear(nn.Linear):
         x (Tensor): *Shape:* (rows, in_features)
         RETURNS (Tensor): *Shape:* (rows, out_features)
         """
-        padding = round_rows(len(x)) - len(x)
-        return super().forward(F.pad(x, (0, 0, 0, padding)) if padding else x)[: len(x)]
+        return padded_linear(x, self.weight, self.bias)
 
 
-@dataclass(frozen=True)
+def needed_gap(gap: int, longest: int) -> int:
+    """Limit a gap by the longest document: no row of it sees further into itself than that, however
+    far a network looks."""
+    return min(gap, max(longest - 1, 0))
+
+
 class Packing:
     """Where the documents of a batch lie in a buffer of rows.
 
     lengths (Sequence[int]): The number of rows of each document, of which there is at least one;
         may be 0.
-    gap (int): The number of zero rows between two documents.
+    gap (int): The number of zero rows that a network needs between two documents. There are fewer
+        if the longest document is so short that they suffice.
     device (torch.device): Where the buffer is.
+
+    longest (int): The number of rows of the longest document.
+    starts (List[int]): The first row of each document.
+    rows (int): The number of rows of the buffer.
+    gap_rows (Tensor): The rows between the documents, and after the last one if there are any.
     """
 
-    lengths: Sequence[int]
-    gap: int
-    device: torch.device = torch.device("cpu")
-
-    @cached_property
-    def starts(self) -> List[int]:
-        """The first row of each document."""
-        starts, row = [], 0
-        for length in self.lengths:
-            starts.append(row)
-            row += length + self.gap
-        return starts
+    def __init__(self, lengths: Sequence[int], gap: int, device: torch.device = CPU):
+        self.lengths = lengths
+        self.longest = max(lengths)
+        self.gap = needed_gap(gap, self.longest)
+        self.device = device
+        self.starts = [0, *accumulate(length + self.gap for length in lengths[:-1])]
+        used = self.starts[-1] + lengths[-1]
+        self.rows = round_rows(used)
+        ends = torch.tensor(self.starts[1:], dtype=torch.long, device=CPU) - self.gap
+        between = ends.unsqueeze(1) + torch.arange(self.gap, device=CPU)
+        rest = torch.arange(used, self.rows, device=CPU)
+        self.gap_rows = torch.cat([between.flatten(), rest]).to(device)
 
     @property
-    def rows(self) -> int:
-        """The number of rows of the buffer."""
-        return round_rows(sum(self.lengths) + self.gap * (len(self.lengths) - 1))
-
-    @cached_property
-    def gap_rows(self) -> Tensor:
-        """The rows between the documents, and after the last one if there are any."""
-        ends = torch.tensor(self.starts[1:], dtype=torch.long) - self.gap
-        rows = ends.unsqueeze(1) + torch.arange(self.gap)
-        rest = torch.arange(self.starts[-1] + self.lengths[-1], self.rows)
-        return torch.cat([rows.flatten(), rest]).to(self.device)
-
-    @cached_property
     def document_of_row(self) -> Tensor:
         """The document that each row belongs to; a gap belongs to the document before it.
         *Shape:* (rows,)"""
-        spans = torch.tensor(self.lengths) + self.gap
+        spans = torch.tensor(self.lengths, device=CPU) + self.gap
         spans[-1] = self.rows - self.starts[-1]
         return torch.repeat_interleave(spans).to(self.device)
 
@@ -109,9 +119,10 @@ class PackedStack(nn.Module):
     buffer_width: int
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, order=True)
 class Slice:
-    """A part of a document, with the context that a network needs to compute it exactly.
+    """A part of a document, with the context that a network needs to compute it exactly. Slices are
+    in the order of the text.
 
     document (int): The document's index in the batch.
     start, stop (int): The rows of the document whose output is wanted.
@@ -129,33 +140,44 @@ class Slice:
 
 
 def slice_documents(
-    lengths: Sequence[int], *, max_rows: int, gap: int, halo: int
-) -> Iterator[List[Slice]]:
+    lengths: Sequence[int], *, max_rows: int, gap: int, halo: int, stride: int = 1
+) -> List[List[Slice]]:
     """Cut a batch into groups of slices, each of which can be packed into about `max_rows` rows.
 
     A document that is too long for one group is cut into several slices, each with up to `halo`
     rows of context on either side. A network that looks at most `halo` rows to each side gives
-    the wanted rows of each slice the values that it would give them in the whole document.
+    the wanted rows of each slice the values that it would give them in the whole document. The
+    context never costs more than the slice itself: a document of up to four halos stays whole.
+
+    Groups are made of slices of similar length, the longest first, so that no long document sets
+    the gap of many short ones.
 
     lengths (Sequence[int]): The number of rows of each document.
-    max_rows (int): The number of rows of a group. Four halos are the least that is used, so that
-        the context never costs more than the slice itself.
-    gap (int): The number of rows between two slices of a group.
+    max_rows (int): The number of rows of a group, unless it has a single slice.
+    gap (int): The number of rows that the network needs between two slices of a group.
     halo (int): The number of rows that the network looks to each side.
-    YIELDS (List[Slice]): The slices of a group. Every row of every document is wanted once.
+    stride (int): What the first row of each slice has to be a multiple of.
+    RETURNS (List[List[Slice]]): The slices of each group. Every row of every document is wanted
+        once.
     """
-    max_rows = max(max_rows, 4 * halo, 1)
-    group: List[Slice] = []
-    rows = 0
+    step = max(max_rows - 2 * halo, 2 * halo, 1)
+    step = -(-step // stride) * stride
+    slices = []
     for document, length in enumerate(lengths):
-        step = length if length <= max_rows else max_rows - 2 * halo
-        for start in range(0, length, step or 1):
-            stop = min(start + step, length)
-            part = Slice(document, start, stop, max(0, start - halo), min(stop + halo, length))
-            if group and rows + len(part) > max_rows:
-                yield group
-                group, rows = [], 0
-            group.append(part)
-            rows += len(part) + gap
-    if group:
-        yield group
+        wanted = step if length > step + 2 * halo else length
+        for start in range(0, length, wanted or 1):
+            stop = min(start + wanted, length)
+            slices.append(
+                Slice(document, start, stop, max(0, start - halo), min(stop + halo, length))
+            )
+    slices.sort(key=len, reverse=True)
+    groups: List[List[Slice]] = []
+    rows = group_gap = 0
+    for part in slices:
+        own_gap = needed_gap(gap, len(part))
+        if not groups or rows + len(part) > max_rows or group_gap > max(2 * own_gap, MIN_ROWS):
+            groups.append([])
+            rows, group_gap = 0, own_gap
+        groups[-1].append(part)
+        rows += len(part) + group_gap
+    return groups

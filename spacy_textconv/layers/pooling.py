@@ -77,20 +77,25 @@ class KMaxPooling(Pooling):
 
     def summarize(self, x: Tensor, lengths: Tensor) -> Tensor:
         missing = len(x)
+        present = min(self.k, max([1, *lengths.tolist()]))
         x = F.pad(x, (0, 0, 0, 1), value=-torch.inf)
         with torch.no_grad():
             left = x.clone()
             chosen = []
-            for _ in range(self.k):
+            for _ in range(present):
                 rows = _segment_argmax(left[:missing], lengths)
                 rows.masked_fill_((lengths == 0)[:, None], missing)
                 chosen.append(rows.masked_fill(left.gather(0, rows).isneginf(), missing))
                 left.scatter_(0, rows, -torch.inf)
-            in_order = torch.stack(chosen, dim=1).sort(dim=1).values  # (segments, k, width)
+            in_order = torch.stack(chosen, dim=1).sort(dim=1).values  # (segments, present, width)
+            in_order = F.pad(in_order, (0, 0, 0, self.k - present), value=missing)
         return x.gather(0, in_order.flatten(0, 1)).view(len(lengths), self.out_width)
 
     def merge(self, states: Tensor, counts: Tensor) -> Tensor:
-        return self.summarize(states.view(-1, self.out_width // self.k), counts * self.k)
+        x = states.view(-1, self.out_width // self.k)
+        present = ~x.isneginf().all(dim=1)
+        lengths = _segment_sum(present.to(x.dtype)[:, None], counts * self.k).squeeze(1)
+        return self.summarize(x[present], lengths.long())
 
     def finish(self, states: Tensor, lengths: Tensor) -> Tensor:
         return states.masked_fill(states.isneginf(), 0.0)

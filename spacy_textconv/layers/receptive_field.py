@@ -7,6 +7,7 @@ neural networks", Distill, section "Computing receptive field size" and "... reg
 
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import takewhile
 from math import prod
 from typing import List, Sequence
 
@@ -90,15 +91,22 @@ def _size(layers: Sequence[ConvolutionShape]) -> int:
 
 def _extent(output: int, layers: Sequence[ConvolutionShape]) -> int:
     """The distance from the first to the last input that an output sees, both included."""
+    ordinary = list(takewhile(lambda layer: not layer.transposed, layers))
     seen = {output}
-    for layer in reversed(layers):
+    for layer in reversed(layers[len(ordinary) :]):
         taps = range(0, layer.kernel_size * layer.dilation, layer.dilation)
         if layer.transposed:
             stretched = {row + layer.padding - tap for row in seen for tap in taps}
             seen = {row // layer.stride for row in stretched if row % layer.stride == 0}
         else:
             seen = {row * layer.stride - layer.padding + tap for row in seen for tap in taps}
-    return max(seen) - min(seen) + 1 if seen else 0
+    if not seen:
+        return 0
+    distance = max(seen) - min(seen)
+    # Only a transposed convolution sees less for what is left out between the ends.
+    for layer in reversed(ordinary):
+        distance = distance * layer.stride + (layer.kernel_size - 1) * layer.dilation
+    return distance + 1
 
 
 def stack_receptive_field(kernel_size: int, dilations: Sequence[int], iterations: int = 1) -> int:

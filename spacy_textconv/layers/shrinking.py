@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from .blocks import ACTIVATIONS, BlockSettings, ConvBlock
 from .checks import check_choice, check_positive
-from .packing import Packing, PaddedLinear
+from .packing import Packing, padded_linear
 from .pooling import Pooling, make_pooling, positions_in_documents
 from .receptive_field import ConvolutionShape, receptive_fields
 
@@ -17,7 +17,7 @@ from .receptive_field import ConvolutionShape, receptive_fields
 class ShrinkingConvolution(nn.Module):
     """An unpadded, strided convolution, and an activation: `(length - kernel_size) // stride + 1`
     rows are left of a document. A shorter one than the kernel is followed by zeros, so that one row
-    is left.
+    is left. Of a kernel longer than all documents, the end that would see zeros alone is left out.
 
     width (int): The number of columns of input and output.
     kernel_size (int): The number of rows that each output row sees.
@@ -31,7 +31,7 @@ class ShrinkingConvolution(nn.Module):
         check_positive("kernel_size", kernel_size)
         check_positive("stride", stride)
         check_choice("activation", activation, ACTIVATIONS)
-        self.convolution = PaddedLinear(kernel_size * width, width)
+        self.convolution = nn.Linear(kernel_size * width, width)
         nn.init.kaiming_normal_(self.convolution.weight, nonlinearity="relu")
         nn.init.zeros_(self.convolution.bias)
         self.activation = ACTIVATIONS[activation]()
@@ -51,16 +51,15 @@ class ShrinkingConvolution(nn.Module):
             rows, width), (documents,)
         """
         left = self.shrink(lengths)
-        rows = _windows(lengths, left, self.kernel_size, self.stride)
+        size = min(self.kernel_size, max([1, *lengths.tolist()]))
+        rows = _windows(lengths, left, size, self.stride)
         ends = lengths.cumsum(0).repeat_interleave(left)
         # Beyond the end of a document, the row of zeros after the last one.
         rows = rows.masked_fill(rows >= ends[:, None], len(x))
-        windows = (
-            F.pad(x, (0, 0, 0, 1))
-            .index_select(0, rows.flatten())
-            .view(len(rows), self.convolution.in_features)
-        )
-        return self.activation(self.convolution(windows)), left
+        windows = F.pad(x, (0, 0, 0, 1)).index_select(0, rows.flatten())
+        windows = windows.view(len(rows), size * x.shape[1])
+        weight = self.convolution.weight[:, : windows.shape[1]]
+        return self.activation(padded_linear(windows, weight, self.convolution.bias)), left
 
 
 class ConvPooling(Pooling):

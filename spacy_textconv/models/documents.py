@@ -96,26 +96,30 @@ def _predict_slices(
 ) -> Floats2d:
     tok2vec, *attends = model.layers
     lengths = [len(doc) for doc in docs]
-    stride = lcm(*(pooling.stride for pooling in poolings))
-    halo = stack.receptive_field // 2 + max(map(_rows_ahead, poolings))
-    step = max(SLICE_ROWS - 2 * halo, 2 * halo, 1)
-    # All slices but the last have this many rows, and begin where something begins to be pooled.
-    step = -(-step // stride) * stride
-    counts = [0] * len(docs)
+    groups = slice_documents(
+        lengths,
+        max_rows=SLICE_ROWS,
+        gap=stack.gap,
+        halo=stack.receptive_field // 2 + max(map(_rows_ahead, poolings)),
+        # Slices begin where something begins to be pooled.
+        stride=lcm(*(pooling.stride for pooling in poolings)),
+    )
+    parts: List[Slice] = []
     states: List[List[torch.Tensor]] = [[] for _ in poolings]
-    for group in slice_documents(lengths, max_rows=step + 2 * halo, gap=stack.gap, halo=halo):
+    for group in groups:
         Xs = tok2vec.predict([_read(docs[part.document], part) for part in group])
-        for part in group:
-            counts[part.document] += 1
+        parts += group
         for attend, pooling, collected in zip(attends, poolings, states, strict=True):
             rows = [_pooled_rows(X, part, pooling) for X, part in zip(Xs, group, strict=True)]
             with torch.inference_mode():
                 collected.append(pooling.summarize(*join_rows(attend, rows)))
+    in_order = sorted(range(len(parts)), key=parts.__getitem__)
     with torch.inference_mode():
         device = states[0][0].device
-        slices, tokens = torch.tensor([counts, lengths], device=device)
+        owners = torch.tensor([part.document for part in parts], device=device)
+        slices, tokens = owners.bincount(minlength=len(docs)), torch.tensor(lengths, device=device)
         vectors = [
-            pooling.finish(pooling.merge(torch.cat(collected), slices), tokens)
+            pooling.finish(pooling.merge(torch.cat(collected)[in_order], slices), tokens)
             for pooling, collected in zip(poolings, states, strict=True)
         ]
         return cast(Floats2d, torch2xp(torch.cat(vectors, dim=1)))

@@ -1,7 +1,7 @@
 """The second step: vectors of tokens by themselves to vectors of tokens in context."""
 
 from functools import partial
-from typing import Callable, List, Literal, Optional, Sequence, cast
+from typing import Callable, List, Literal, Optional, Sequence, Tuple, cast
 
 from thinc.api import Model
 from thinc.types import Floats2d
@@ -9,8 +9,16 @@ from thinc.util import torch2xp, xp2torch
 from torch import Tensor
 
 from ..errors import Errors
-from ..layers import DenseStack, DilatedStack, LockedDropout, PackedStack, Packing, slice_documents
-from .shim import TorchShim, initialize_modules, no_backprop
+from ..layers import (
+    DenseStack,
+    DilatedStack,
+    LockedDropout,
+    PackedStack,
+    Packing,
+    Slice,
+    slice_documents,
+)
+from .shim import BackpropT, TorchShim, initialize_modules, no_backprop
 from .types import EncoderForwardT, EncoderT
 
 # Prediction works through a batch in slices of about this many numbers for each buffer, small
@@ -156,50 +164,63 @@ def forward(model: EncoderT, Xs: List[Floats2d], is_train: bool) -> EncoderForwa
 
 
 def _forward_train(model: EncoderT, Xs: List[Floats2d]) -> EncoderForwardT:
-    lengths = [len(X) for X in Xs]
-    if not any(lengths):
-        empty = model.ops.alloc2f(0, model.get_dim("nO"))
-        return [empty for _ in Xs], lambda dYs: [empty for _ in dYs]
     shim = cast(TorchShim, model.shims[0])
-    packing = Packing(lengths, cast(PackedStack, shim.module).gap, shim.device)
-    Y, torch_backprop = shim.begin_update(
-        _pack(model, Xs, packing), packing, dropout=model.attrs["dropout_rate"]
-    )
+    lengths = [len(X) for X in Xs]
+    empty = model.ops.alloc2f(0, model.get_dim("nO"))
+    Ys = [empty] * len(Xs)
+    passes: List[Tuple[List[int], Packing, BackpropT]] = []
+    # No document is cut: it is not longer than its context.
+    for group in _slice(shim, lengths, halo=max(lengths, default=0)):
+        documents = [part.document for part in group]
+        packing = _packing(shim, group)
+        x = _pack(model, [Xs[i] for i in documents], packing)
+        Y, torch_backprop = shim.begin_update(x, packing, dropout=model.attrs["dropout_rate"])
+        passes.append((documents, packing, torch_backprop))
+        for i, rows in zip(documents, _unpack(Y, packing), strict=True):
+            Ys[i] = rows
 
     def backprop(dYs: List[Floats2d]) -> List[Floats2d]:
-        dX = cast(Tensor, torch_backprop(_pack(model, dYs, packing)))
-        return _unpack(dX, packing)
+        dXs = [empty] * len(dYs)
+        for documents, packing, torch_backprop in passes:
+            dX = torch_backprop(_pack(model, [dYs[i] for i in documents], packing))
+            for i, rows in zip(documents, _unpack(cast(Tensor, dX), packing), strict=True):
+                dXs[i] = rows
+        return dXs
 
-    return _unpack(Y, packing), backprop
+    return Ys, backprop
 
 
 def _predict(model: EncoderT, Xs: List[Floats2d]) -> List[Floats2d]:
     shim = cast(TorchShim, model.shims[0])
-    stack = cast(PackedStack, shim.module)
     lengths = [len(X) for X in Xs]
     Ys = [model.ops.alloc2f(0, model.get_dim("nO"))] * len(Xs)
-    groups = slice_documents(
-        lengths,
-        max_rows=SLICE_SIZE["cpu" if shim.device.type == "cpu" else "gpu"] // stack.buffer_width,
-        gap=stack.gap,
-        halo=stack.receptive_field // 2,
-    )
-    for group in groups:
-        packing = Packing([len(part) for part in group], stack.gap, shim.device)
+    for group in _slice(shim, lengths, halo=model.attrs["receptive_field"] // 2):
+        packing = _packing(shim, group)
         rows = [Xs[part.document][part.context_start : part.context_stop] for part in group]
-        encoded = _to_rows(shim.predict(_pack(model, rows, packing), packing))
-        for part, row in zip(group, packing.starts, strict=True):
-            first = row + part.start - part.context_start
-            wanted = encoded[first : first + part.stop - part.start]
+        encoded = _unpack(shim.predict(_pack(model, rows, packing), packing), packing)
+        for part, Y in zip(group, encoded, strict=True):
+            first = part.start - part.context_start
+            wanted = Y[first : first + part.stop - part.start]
             if len(wanted) == lengths[part.document]:
                 # A view, as those of spaCy's encoders are.
                 Ys[part.document] = wanted
                 continue
-            if part.start == 0:
+            if not len(Ys[part.document]):
                 shape = lengths[part.document], model.get_dim("nO")
                 Ys[part.document] = model.ops.alloc2f(*shape, zeros=False)
             Ys[part.document][part.start : part.stop] = wanted
     return Ys
+
+
+def _slice(shim: TorchShim, lengths: List[int], halo: int) -> List[List[Slice]]:
+    stack = cast(PackedStack, shim.module)
+    size = SLICE_SIZE["cpu" if shim.device.type == "cpu" else "gpu"]
+    return slice_documents(lengths, max_rows=size // stack.buffer_width, gap=stack.gap, halo=halo)
+
+
+def _packing(shim: TorchShim, group: Sequence[Slice]) -> Packing:
+    gap = cast(PackedStack, shim.module).gap
+    return Packing([len(part) for part in group], gap, shim.device)
 
 
 def _pack(model: EncoderT, Xs: Sequence[Floats2d], packing: Packing) -> Tensor:
@@ -216,12 +237,8 @@ def _pack(model: EncoderT, Xs: Sequence[Floats2d], packing: Packing) -> Tensor:
 
 
 def _unpack(Y: Tensor, packing: Packing) -> List[Floats2d]:
-    rows = _to_rows(Y)
+    rows = cast(Floats2d, torch2xp(Y))
     return [
         rows[start : start + length]
         for start, length in zip(packing.starts, packing.lengths, strict=True)
     ]
-
-
-def _to_rows(Y: Tensor) -> Floats2d:
-    return cast(Floats2d, torch2xp(Y))

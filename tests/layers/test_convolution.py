@@ -4,6 +4,7 @@ import torch.nn.functional as F
 from hypothesis import given
 from hypothesis import strategies as st
 from torch.testing import assert_close
+from torch.utils.flop_counter import FlopCounterMode
 
 from spacy_textconv.layers import Convolution, GapNorm, LockedDropout, Packing
 
@@ -17,14 +18,28 @@ def pack(documents, gap):
     return x, packing
 
 
+def naive(layer, document):
+    """Convolve one document, tap by tap."""
+    length, kernel_size = len(document), layer.weight.shape[1]
+    y = layer.bias.expand(length, -1)
+    for tap in range(kernel_size):
+        offset = (tap - kernel_size // 2) * layer.dilation
+        if abs(offset) < length:
+            seen = F.pad(document, (0, 0, max(-offset, 0), max(offset, 0)))
+            seen = seen[max(offset, 0) :][:length]
+            product = F.conv1d(seen.t(), layer.weight[:, tap, :, None], groups=layer.groups)
+            y = y + product.t()
+    return y
+
+
 @given(
     st.lists(st.integers(1, 12), min_size=1, max_size=4),
-    st.sampled_from([1, 3, 5]),
-    st.integers(1, 4),
+    st.sampled_from([1, 3, 5, 31]),
+    st.integers(1, 4) | st.just(10**7),
     st.sampled_from([1, 2, 4]),
     st.integers(0, 3),
 )
-def test_convolution_equals_conv1d_of_each_document(lengths, kernel_size, dilation, groups, spare):
+def test_convolution_equals_a_naive_one(lengths, kernel_size, dilation, groups, spare):
     torch.manual_seed(0)
     layer = Convolution(
         in_width=4, out_width=8, kernel_size=kernel_size, dilation=dilation, groups=groups
@@ -32,17 +47,32 @@ def test_convolution_equals_conv1d_of_each_document(lengths, kernel_size, dilati
     torch.nn.init.normal_(layer.bias)
     documents = [torch.randn(length, 4) for length in lengths]
     x, packing = pack(documents, layer.reach + spare)
-    y = layer(x, packing)
-    for start, document in zip(packing.starts, documents, strict=True):
-        expected = F.conv1d(
-            document.t().unsqueeze(0),
-            layer.weight.transpose(1, 2),
-            layer.bias,
-            padding=layer.reach,
-            dilation=dilation,
-            groups=groups,
+    inside = torch.ones(packing.rows, dtype=torch.bool).index_fill(0, packing.gap_rows, False)
+    y, expected = layer(x, packing)[inside], torch.cat([naive(layer, x) for x in documents])
+    assert_close(y, expected, atol=1e-5, rtol=1e-5)
+    direction = torch.randn(expected.shape)
+    for gradient, wanted in zip(
+        torch.autograd.grad((y * direction).sum(), layer.parameters()),
+        torch.autograd.grad((expected * direction).sum(), layer.parameters()),
+        strict=True,
+    ):
+        assert_close(gradient, wanted, atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize("groups", [1, 4])
+@pytest.mark.parametrize("settings", [{"kernel_size": 1001}, {"dilation": 10**7}])
+def test_what_sees_nothing_but_zeros_is_not_computed(settings, groups):
+    def count(kernel_size, dilation=1):
+        layer = Convolution(
+            in_width=4, out_width=4, groups=groups, kernel_size=kernel_size, dilation=dilation
         )
-        assert_close(y[start : start + len(document)], expected[0].t(), atol=1e-5, rtol=1e-5)
+        x, packing = pack([torch.randn(4, 4)] * 50, layer.reach)
+        with FlopCounterMode(display=False) as counter:
+            layer(x, packing)
+        return len(x), counter.get_total_flops()
+
+    # Of seven taps, one sees the last of four rows from the first one, and one the reverse.
+    assert count(**{"kernel_size": 3, **settings}) <= count(7)
 
 
 @pytest.mark.parametrize("kernel_size, groups", [(1, 1), (3, 1), (3, 4)])

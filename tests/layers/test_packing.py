@@ -13,6 +13,9 @@ lengths = st.lists(st.integers(0, 40), min_size=1, max_size=12)
 @given(lengths, st.integers(0, 9))
 def test_packing_places_documents_and_gaps(lengths, gap):
     packing = Packing(lengths, gap)
+    # As long as the longest document is, less the row that sees furthest into it.
+    gap = min(gap, max(0, max(lengths) - 1))
+    assert packing.gap == gap
     owners = []
     for i, length in enumerate(lengths):
         owners += [(i, True)] * length
@@ -76,16 +79,32 @@ def test_clear_gap_only_touches_the_gap():
     assert cleared[:, 0].tolist() == [1, 1, 0, 0, 0, 0, 1, 1, 1] + [0] * 7
 
 
-@given(lengths, st.integers(1, 30), st.integers(0, 9), st.integers(0, 9))
-def test_slices_want_every_row_once_with_full_context(lengths, max_rows, gap, halo):
+@given(
+    lengths,
+    st.integers(1, 30),
+    st.integers(0, 9),
+    st.integers(0, 9) | st.just(10**9),
+    st.integers(1, 5),
+)
+def test_slices_want_every_row_once_with_full_context(lengths, max_rows, gap, halo, stride):
     wanted = [[0] * length for length in lengths]
-    limit = max(max_rows, 4 * halo)
-    for group in slice_documents(lengths, max_rows=max_rows, gap=gap, halo=halo):
-        assert sum(len(part) for part in group) + gap * (len(group) - 1) <= limit
+    for group in slice_documents(lengths, max_rows=max_rows, gap=gap, halo=halo, stride=stride):
+        packing = Packing([len(part) for part in group], gap)
+        used = packing.starts[-1] + packing.lengths[-1]
+        assert len(group) == 1 or used <= max_rows
         for part in group:
             length = lengths[part.document]
+            assert len(part) <= max(max_rows, 4 * halo) + stride - 1
+            assert part.start % stride == 0
             assert part.context_start == max(0, part.start - halo)
             assert part.context_stop == min(length, part.stop + halo)
             for row in range(part.start, part.stop):
                 wanted[part.document][row] += 1
     assert wanted == [[1] * length for length in lengths]
+
+
+def test_a_long_document_does_not_set_the_gap_of_many_short_ones():
+    lengths = [6] * 500 + [900] + [6] * 500
+    groups = slice_documents(lengths, max_rows=1000, gap=800, halo=800)
+    rows = [Packing([len(part) for part in group], 800).rows for group in groups]
+    assert sum(rows) < 1.1 * (900 + 1000 * (6 + 5))

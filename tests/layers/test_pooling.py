@@ -4,6 +4,8 @@ import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.testing import assert_close
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.flop_counter import FlopCounterMode
 
 from spacy_textconv.layers import (
     AttentionPooling,
@@ -183,6 +185,24 @@ def test_pieces_give_the_whole(name, lengths, size):
     assert_close(got, wanted)
 
 
+def test_no_step_is_taken_for_values_that_are_missing():
+    class Count(TorchDispatchMode):
+        operations = 0
+
+        def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+            self.operations += 1
+            return function(*args, **(kwargs or {}))
+
+    counts = []
+    for k in (9, 700):
+        module = KMaxPooling(width=WIDTH, k=k)
+        with Count() as count:
+            states = module.summarize(rows(LENGTHS).detach(), LENGTHS)
+            module.merge(states, torch.ones_like(LENGTHS))
+        counts.append(count.operations)
+    assert counts[1] <= counts[0] + 10
+
+
 def test_of_equal_rows_one_gets_the_gradient():
     x = torch.ones(3, WIDTH, requires_grad=True)
     KMaxPooling(width=WIDTH, k=2)(x, torch.tensor([3])).sum().backward()
@@ -214,7 +234,7 @@ def test_attention_weights_add_up_to_one():
 
 
 @settings(max_examples=10)
-@given(lengths=lengths, kernel_size=st.integers(1, 5), stride=st.integers(1, 4))
+@given(lengths=lengths, kernel_size=st.integers(1, 5) | st.just(40), stride=st.integers(1, 4))
 def test_shrinking_is_an_unpadded_convolution(lengths, kernel_size, stride):
     torch.manual_seed(0)
     convolution = ShrinkingConvolution(
@@ -222,12 +242,33 @@ def test_shrinking_is_an_unpadded_convolution(lengths, kernel_size, stride):
     ).double()
     x = rows(lengths)
     y, left = convolution(x, torch.tensor(lengths))
-    expected = [
+    shrunk = [
         naive_shrink(convolution, document, kernel_size, stride, torch.tanh)
         for document in x.split(lengths)
     ]
-    assert left.tolist() == [len(document) for document in expected]
-    assert_close(y, torch.cat(expected))
+    assert left.tolist() == [len(document) for document in shrunk]
+    expected = torch.cat(shrunk)
+    assert_close(y, expected)
+    if any(lengths):
+        inputs = [x, *convolution.parameters()]
+        direction = torch.randn(y.shape, dtype=torch.double)
+        for gradient, wanted in zip(
+            torch.autograd.grad((y * direction).sum(), inputs),
+            torch.autograd.grad((expected * direction).sum(), inputs),
+            strict=True,
+        ):
+            assert_close(gradient, wanted)
+
+
+@pytest.mark.parametrize("pooling", [ConvPooling, Pyramid])
+def test_what_sees_nothing_but_zeros_is_not_computed(pooling):
+    def count(kernel_size):
+        module = pooling(width=WIDTH, kernel_size=kernel_size)
+        with FlopCounterMode(display=False) as counter:
+            module(torch.randn(50 * 4, WIDTH), torch.tensor([4] * 50))
+        return counter.get_total_flops()
+
+    assert count(1001) <= count(7)
 
 
 @pytest.mark.parametrize(

@@ -100,6 +100,11 @@ def test_stack_receptive_field():
     assert stack_receptive_field(5, [1, 2], iterations=3) == 37
 
 
+def test_size_needs_no_list_of_all_that_is_seen():
+    assert stack_receptive_field(3, [3**i for i in range(40)]) == 3**40
+    assert receptive_fields([ConvolutionShape(10**9, stride=2)] * 2)[-1].size == 3 * 10**9 - 2
+
+
 @pytest.mark.parametrize("name", ["kernel_size", "stride", "dilation", "padding"])
 def test_shapes_refuse_bad_settings(name):
     with pytest.raises(ValueError, match=f"`{name}` is -1"):

@@ -6,6 +6,7 @@ from torch.testing import assert_close
 from spacy_textconv.layers import DenseStack, DilatedStack, Packing
 from spacy_textconv.layers.blocks import ACTIVATIONS, BLOCKS
 from spacy_textconv.layers.dilated import CONNECTIONS
+from spacy_textconv.layers.packing import round_rows
 
 SMALL = {"width": 4, "kernel_size": 3, "dilations": [1, 2]}
 STACKS = [
@@ -124,6 +125,23 @@ def test_dense_stack_equals_a_naive_one(bottleneck):
     x = F.linear(x, stack.project.weight, stack.project.bias)
     expected = F.layer_norm(x, (4,), stack.norm.weight, stack.norm.bias)
     assert_close(stack(document, Packing([32], stack.gap)), expected)
+
+
+@pytest.mark.parametrize("build", STACKS)
+def test_no_document_reaches_further_than_its_length(build, monkeypatch):
+    lengths, results = [9, 3, 0, 10], []
+    for dilation in (10, 10**7):
+        monkeypatch.setitem(SMALL, "dilations", [1, dilation])
+        torch.manual_seed(0)
+        stack = build().double()
+        packing = Packing(lengths, stack.gap)
+        assert packing.rows <= round_rows(sum(lengths) + 3 * max(lengths))
+        x = torch.randn(packing.rows, 4, dtype=torch.double).requires_grad_()
+        inside = packing.clear_gap_(torch.ones(packing.rows, dtype=torch.double)).bool()
+        y = stack(x, packing)[inside]
+        dx, *gradients = torch.autograd.grad((y**3).sum(), [x, *stack.parameters()])
+        results.append([y, dx[inside], *gradients])
+    assert_close(*results)
 
 
 def test_iterations_share_weights():

@@ -114,6 +114,26 @@ def test_slices_equal_the_whole(config, monkeypatch):
         assert_allclose(Y, expected, atol=1e-5)
 
 
+@pytest.mark.parametrize("far", [{"dilations": [1, 10**7]}, {"kernel_size": 501}])
+@pytest.mark.parametrize("encoder", [DILATED, DENSE])
+def test_buffers_are_as_small_as_the_documents(encoder, far):
+    model = build({**encoder, **far})
+    rows = []
+    model.shims[0].module.register_forward_pre_hook(lambda _, args: rows.append(len(args[0])))
+    Xs = documents([6] * 300 + [100] + [6] * 300)
+    Ys = model.predict(Xs)
+    assert sum(rows) < 1.5 * sum(len(X) + 5 for X in Xs)
+    rows.clear()
+    trained, backprop = model.begin_update(Xs)
+    assert sum(rows) < 1.5 * sum(len(X) + 5 for X in Xs)
+    dXs = backprop(trained)
+    for i in (0, 300, 600):
+        assert_allclose(Ys[i], model.predict([Xs[i]])[0], atol=1e-5)
+        assert_allclose(trained[i], Ys[i], atol=1e-5)
+        (Y,), backprop = model.begin_update([Xs[i]])
+        assert_allclose(dXs[i], backprop([Y])[0], atol=1e-4)
+
+
 def test_receptive_field_is_the_stated_one(config):
     model = scramble(build(config))
     half, position = model.attrs["receptive_field"] // 2, 60

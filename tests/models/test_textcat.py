@@ -17,7 +17,7 @@ from thinc.api import Adam, Config, fix_random_seed, set_dropout_rate
 from spacy_textconv.layers import Hidden
 from spacy_textconv.models import documents
 
-from ..util import CONVOLUTIONS, HASHES, WIDTH, listener, tok2vec
+from ..util import CONVOLUTIONS, DILATED, HASHES, WIDTH, listener, tok2vec
 
 POOL = {"@architectures": "spacy-textconv.PoolAttend.v1", "width": WIDTH}
 ATTENTION = {"@architectures": "spacy-textconv.AttentionAttend.v1", "width": WIDTH}
@@ -238,6 +238,21 @@ def test_slices_equal_the_whole(name, rows, monkeypatch):
     assert_allclose(model.layers[0].layers[0].predict(batch), whole, atol=1e-5)
     assert len(calls) > 4
     assert_array_equal(model.predict(batch[2:3]), model.predict(batch[6:7]))
+
+
+@pytest.mark.parametrize("attend", [POOL, {**CONV, "kernel_size": 501}])
+def test_slices_are_small_however_far_a_network_sees(attend, monkeypatch):
+    monkeypatch.setattr(documents, "SLICE_ROWS", 64)
+    far = {**DILATED, "dilations": [1, 10**7]}
+    model = initialized(source=tok2vec(far, CONVOLUTIONS), attend={"only": attend})
+    rows = []
+    encoder = model.get_ref("tok2vec").layers[1].shims[0].module
+    encoder.register_forward_pre_hook(lambda _, args: rows.append(len(args[0])))
+    batch = docs([6] * 50 + [100])
+    together = model.predict(batch)
+    assert max(rows) <= 112 and sum(rows) < 2 * (50 * (6 + 5) + 100)
+    for i in (0, 50):
+        assert_allclose(model.predict([batch[i]])[0], together[i], atol=1e-5)
 
 
 def test_what_cannot_be_sliced_is_read_whole(monkeypatch):
