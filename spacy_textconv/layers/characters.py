@@ -1,6 +1,6 @@
 """Characters to vectors."""
 
-from typing import Sequence
+from typing import List, Sequence, cast
 
 import torch
 import torch.nn.functional as F
@@ -58,16 +58,21 @@ class WordCharacters(nn.Module):
             nn.Linear(size * char_width, maps) for size in kernel_sizes
         )
         self.kernel_sizes = tuple(kernel_sizes)
+        self.maps = maps
         self.width = maps * len(kernel_sizes)
 
-    def forward(self, hashes: Tensor, character_of_position: Tensor, lengths: Tensor) -> Tensor:
+    def forward(
+        self, hashes: Tensor, character_of_position: Tensor, lengths: Tensor, marks: int
+    ) -> Tensor:
         """
         hashes (Tensor): For each distinct character, some rows of the table. *Shape:*
             (characters, hashes)
         character_of_position (Tensor): Which of them stands at each position of the words, one
             word after the other. *Shape:* (positions,)
-        lengths (Tensor): The number of positions of each word, at least the largest kernel
-            size. *Shape:* (words,)
+        lengths (Tensor): The number of positions of each word. *Shape:* (words,)
+        marks (int): How many of them, at the end of each word, are marks of its end: one less than
+            the largest kernel size, or one more than the longest word has positions before them.
+            Kernels that are larger still see nothing but more of these marks.
         RETURNS (Tensor): *Shape:* (words, width)
         """
         x = self.embedding(hashes, character_of_position)
@@ -75,14 +80,22 @@ class WordCharacters(nn.Module):
         ends = torch.repeat_interleave(lengths.cumsum(0), lengths)
         remaining = ends - torch.arange(len(x), device=x.device)
         pooled = []
-        for size, convolution in zip(self.kernel_sizes, self.convolutions, strict=True):
-            last = len(x) - size + 1
+        largest = max(self.kernel_sizes)
+        for size, convolution in zip(
+            self.kernel_sizes, cast(List[nn.Linear], self.convolutions), strict=True
+        ):
+            # All kernels but the largest have a window with nothing but marks.
+            taps = min(size, marks + (size == largest))
+            last = len(x) - taps + 1
             # These products are too narrow for bfloat16 to save more than the conversion costs.
             with torch.autocast(x.device.type, enabled=False):
-                windows = convolution(torch.cat([x[i : last + i] for i in range(size)], dim=1))
+                weight = convolution.weight.view(self.maps, size, -1)
+                bias = convolution.bias + F.linear(x[-1], weight[:, taps:].sum(dim=1))
+                windows = torch.cat([x[i : last + i] for i in range(taps)], dim=1)
+                windows = F.linear(windows, weight[:, :taps].flatten(1), bias)
             # Not the windows that begin in one word and end in another.
-            inside = (remaining[:last] >= size).nonzero().squeeze(1)
-            counts = lengths - size + 1
+            inside = (remaining[:last] >= taps).nonzero().squeeze(1)
+            counts = lengths - taps + 1
             # Of equal windows, as in "banana", one gets the gradient. (torch.segment_reduce would
             # give all of it to each of them.)
             starts = counts.cumsum(0) - counts

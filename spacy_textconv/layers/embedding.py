@@ -121,14 +121,14 @@ class WordEmbedding(nn.Module):
     def forward(
         self,
         hashes: Tensor,
-        characters: Optional[Tuple[Tensor, Tensor, Tensor]] = None,
+        characters: Optional[Tuple[Tensor, Tensor, Tensor, int]] = None,
         vectors: Optional[Tensor] = None,
         type_of_token: Optional[Tensor] = None,
     ) -> Tensor:
         """
         hashes (Tensor): For each word type and feature, some rows of the table of all features.
             *Shape:* (types, features, hashes)
-        characters (Optional[Tuple[Tensor, Tensor, Tensor]]): The characters of the types, as
+        characters (Optional[Tuple[Tensor, Tensor, Tensor, int]]): The characters of the types, as
             `WordCharacters` reads them.
         vectors (Optional[Tensor]): The vectors that come with the types. *Shape:* (types,
             vectors_width)

@@ -220,7 +220,7 @@ def _key_attrs(model: EmbedT, docs: List[Doc]) -> List[str]:
 
 def _features(
     model: EmbedT, types: WordTypes
-) -> Tuple[Tensor, Optional[Tuple[Tensor, Tensor, Tensor]]]:
+) -> Tuple[Tensor, Optional[Tuple[Tensor, Tensor, Tensor, int]]]:
     """Make the features that are read from words."""
     device = cast(TorchShim, model.shims[0]).device
     char_rows = model.attrs["char_rows"]
@@ -228,13 +228,15 @@ def _features(
     hashes = torch.from_numpy(hash_rows(values, model.attrs["rows"])).to(device)
     if not char_rows:
         return hashes, None
-    # As many marks as let the largest kernel see the end of a word of any length.
-    end = WORD_END * (model.attrs["max_kernel_size"] - 1)
-    codes, lengths = code_points([WORD_START + word[:MAX_CHARACTERS] + end for word in types.words])
+    words = [WORD_START + word[:MAX_CHARACTERS] for word in types.words]
+    # As many marks as let the largest kernel see the end of a word of any length, but no more than
+    # it takes to know what a kernel larger than all words would see.
+    marks = min(model.attrs["max_kernel_size"] - 1, max(map(len, words)) + 1)
+    codes, lengths = code_points([word + WORD_END * marks for word in words])
     distinct, inverse = numpy.unique(codes, return_inverse=True)
     rows = hash_rows(distinct[:, None], [char_rows])[:, 0]
     characters = (torch.from_numpy(array).to(device) for array in (rows, inverse, lengths))
-    return hashes, cast(Tuple[Tensor, Tensor, Tensor], tuple(characters))
+    return hashes, cast(Tuple[Tensor, Tensor, Tensor, int], (*characters, marks))
 
 
 def _vectors_attr(docs: Sequence[Doc]) -> str:

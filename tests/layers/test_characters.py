@@ -23,9 +23,10 @@ def build():
     return WordCharacters(**SETTINGS)
 
 
-def join(words):
-    """What the layer reads of words that are lists of characters."""
-    return HASHES, torch.tensor(sum(words, [])), torch.tensor([len(word) for word in words])
+def join(words, marks=3):
+    """What the layer reads of words that are lists of characters, the last of them marks."""
+    lengths = torch.tensor([len(word) for word in words])
+    return HASHES, torch.tensor(sum(words, [])), lengths, marks
 
 
 def naive(layer, word):
@@ -81,6 +82,17 @@ def test_a_word_as_short_as_the_largest_kernel_has_one_window():
     layer, word = build(), [5, 0, 3, 1]
     largest = layer.convolutions[-1](layer.embedding(HASHES, torch.tensor(word)).flatten())
     assert_close(layer(*join([word, word]))[:, -5:], F.relu(largest).expand(2, 5))
+
+
+@given(st.lists(st.lists(characters, min_size=1, max_size=5), min_size=1))
+def test_kernels_larger_than_all_words_see_marks(words):
+    torch.manual_seed(0)
+    layer = WordCharacters(**{**SETTINGS, "kernel_sizes": [2, 7, 8, 30]}).double()
+    results = []
+    for marks in (29, max(map(len, words)) + 1):
+        y = layer(*join([word + [5] * marks for word in words], marks))
+        results.append([y, *torch.autograd.grad((y**2).sum(), layer.parameters())])
+    assert_close(*results)
 
 
 def test_word_characters_gradient():

@@ -13,6 +13,7 @@ CHARACTERS = (
     torch.tensor([[0, 1], [2, 2], [3, 1]]),
     torch.tensor([0, 2, 1, 1, 1]),
     torch.tensor([3, 2]),
+    1,
 )
 VECTORS = torch.tensor([[0.3, -1.0], [2.0, 0.5]])
 TYPE_OF_TOKEN = torch.tensor([1, 0, 1])

@@ -180,6 +180,15 @@ def test_words_shorter_than_the_kernel(sizes):
     assert len({row.tobytes() for row in vectors}) == 4
 
 
+def test_words_are_not_filled_up_to_a_kernel_larger_than_all_of_them():
+    model, positions = build(attrs=[], rows=[], char_kernel_sizes=[2, 1000]), []
+    model.shims[0].module.characters.register_forward_pre_hook(
+        lambda module, inputs: positions.append(len(inputs[1]))
+    )
+    embed_words(model, "a", "bird", "sings")
+    assert positions[0] <= (1 + 4 + 5) + 3 * (1 + 6 + 1)
+
+
 def test_only_the_beginning_of_a_very_long_word_is_read():
     model, lengths = build(attrs=[], rows=[]), []
     model.shims[0].module.characters.register_forward_pre_hook(
