@@ -411,12 +411,14 @@ def _hash_words(texts: List[str], sizes: List[int]) -> Tuple[ndarray, ndarray]:
 
 def _hash_ngrams(keys: ndarray, owners: ndarray, sizes: List[int]) -> Tuple[ndarray, ndarray]:
     """Hash the n-grams of keys that lie end to end, and say whose each of them is."""
-    hashes, owners_of_hashes = [], []
     ngrams = mix_bits(keys)
+    hashes, owners_of_hashes = [ngrams[:0]], [owners[:0]]
     for size in range(1, max(sizes) + 1):
         if size > 1:
             ngrams = mix_bits(ngrams[:-1] + GOLDEN + keys[size - 1 :])
         inside = owners[: len(ngrams)] == owners[size - 1 :]
+        if not inside.any():
+            break
         if size in sizes:
             hashes.append(ngrams[inside])
             owners_of_hashes.append(owners[: len(ngrams)][inside])
