@@ -33,7 +33,7 @@ class WordDropout(nn.Module):
         """
         if not self.training or self.replacement is None or self.p == 0.0:
             return x
-        dropped = torch.rand(len(x), 1, device=x.device) < self.p
+        dropped = torch.rand(len(x), 1, dtype=x.dtype, device=x.device) < self.p
         return torch.where(dropped, self.replacement, x)
 
 
@@ -61,9 +61,10 @@ class HashNoise(nn.Dropout):
         """
         if not self.training or self.p == 0.0:
             return hashes
-        random = (torch.rand(hashes.shape, device=hashes.device) * self.rows).long()
-        noisy = torch.rand(*hashes.shape[:2], 1, device=hashes.device) < self.p
-        return torch.where(noisy, random + self.starts, hashes)
+        random = torch.rand(hashes.shape, dtype=torch.float32, device=hashes.device)
+        dice = torch.rand(*hashes.shape[:2], 1, dtype=torch.float32, device=hashes.device)
+        rows = (random * self.rows).long() + self.starts
+        return torch.where(dice < self.p, rows, hashes)
 
 
 class WordEmbedding(nn.Module):

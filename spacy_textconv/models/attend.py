@@ -13,7 +13,7 @@ from ..errors import Errors
 from ..layers import AttentionPooling, ConvPooling, KMaxPooling, Pooling, Pyramid
 from ..layers.checks import check_choice, check_positive
 from ..layers.pooling import POOLINGS, make_pooling
-from .shim import TorchShim, initialize_modules, no_backprop, split_rows
+from .shim import TorchShim, gradients, initialize_modules, no_backprop, split_rows
 from .types import AttendT
 
 
@@ -126,11 +126,11 @@ def attention_weights(model: AttendT, Xs: List[Floats2d]) -> List[Floats2d]:
         a document, each column adds up to 1.
     RAISES (ValueError): If the layer has no attention weights.
     """
-    module = cast(TorchShim, model.shims[0]).module if model.shims else None
-    if not isinstance(module, AttentionPooling):
+    shim = cast(TorchShim, model.shims[0]) if model.shims else None
+    if shim is None or not isinstance(shim.module, AttentionPooling):
         raise ValueError(Errors.E034.format(name=model.name))
-    with torch.inference_mode():
-        weights = module.weights(*join_rows(model, Xs))
+    with shim.predicting():
+        weights = shim.module.weights(*join_rows(model, Xs))
     return split_rows(weights, [len(X) for X in Xs])
 
 
@@ -166,6 +166,7 @@ def _attend(name: str, build: Callable[[], Union[Pooling, Pyramid]], width: int)
     )
 
 
+@gradients()
 def forward(
     model: AttendT, Xs: List[Floats2d], is_train: bool
 ) -> Tuple[Floats2d, Callable[[Floats2d], List[Floats2d]]]:

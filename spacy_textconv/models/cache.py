@@ -50,7 +50,8 @@ class TypeCache:
         places = keys % numpy.uint64(self.size)
         with self.lock:
             if self.keys is None or self.values is None:
-                return torch.empty(len(keys), self.width, device=device), numpy.arange(len(keys))
+                nothing = torch.empty(len(keys), self.width, dtype=torch.float32, device=device)
+                return nothing, numpy.arange(len(keys))
             unknown = (self.keys[places] != keys).nonzero()[0]
             index = torch.from_numpy(places.astype("int64")).to(device)
             return self.values.index_select(0, index), unknown
@@ -70,6 +71,6 @@ class TypeCache:
                 return
             if self.keys is None or self.values is None:
                 self.keys = numpy.zeros(self.size, dtype="uint64")
-                self.values = torch.empty(self.size, self.width, device=values.device)
+                self.values = values.new_empty(self.size, self.width)
             self.keys[places] = keys[first]
             self.values.index_copy_(0, index, chosen)

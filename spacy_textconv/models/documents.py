@@ -95,6 +95,8 @@ def _predict_slices(
     model: ClassifyT, docs: List[Doc], stack: PackedStack, poolings: List[Pooling]
 ) -> Floats2d:
     tok2vec, *attends = model.layers
+    # The poolings are all on one device.
+    shim = cast(TorchShim, attends[0].shims[0])
     lengths = [len(doc) for doc in docs]
     groups = slice_documents(
         lengths,
@@ -111,13 +113,13 @@ def _predict_slices(
         parts += group
         for attend, pooling, collected in zip(attends, poolings, states, strict=True):
             rows = [_pooled_rows(X, part, pooling) for X, part in zip(Xs, group, strict=True)]
-            with torch.inference_mode():
+            with shim.predicting():
                 collected.append(pooling.summarize(*join_rows(attend, rows)))
     in_order = sorted(range(len(parts)), key=parts.__getitem__)
-    with torch.inference_mode():
-        device = states[0][0].device
-        owners = torch.tensor([part.document for part in parts], device=device)
-        slices, tokens = owners.bincount(minlength=len(docs)), torch.tensor(lengths, device=device)
+    with shim.predicting():
+        owners = torch.tensor([part.document for part in parts], device=shim.device)
+        slices = owners.bincount(minlength=len(docs))
+        tokens = torch.tensor(lengths, device=shim.device)
         vectors = [
             pooling.finish(pooling.merge(torch.cat(collected)[in_order], slices), tokens)
             for pooling, collected in zip(poolings, states, strict=True)

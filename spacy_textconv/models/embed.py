@@ -31,7 +31,7 @@ from .features import (
     mix_bits,
     type_attrs,
 )
-from .shim import TorchShim, initialize_modules, no_backprop, split_rows
+from .shim import TorchShim, gradients, initialize_modules, no_backprop, split_rows
 from .types import EmbedT
 
 # Prediction embeds so many types at a time, so that a document of many words needs little memory.
@@ -155,6 +155,7 @@ def _build_embedding(
     return WordEmbedding(characters=characters, **settings)
 
 
+@gradients()
 def forward(
     model: EmbedT, docs: List[Doc], is_train: bool
 ) -> Tuple[List[Floats2d], Callable[[List[Floats2d]], List[Doc]]]:
@@ -195,7 +196,8 @@ def _predict_types(model: EmbedT, types: WordTypes) -> Tensor:
         version = shim.cache.version
         embedded, unknown = shim.cache.get(keys, shim.device)
     else:
-        embedded = torch.empty(len(types), model.get_dim("nO"), device=shim.device)
+        shape = len(types), model.get_dim("nO")
+        embedded = torch.empty(shape, dtype=torch.float32, device=shim.device)
         unknown = numpy.arange(len(types))
     for start in range(0, len(unknown), TYPES_PER_SLICE):
         part = unknown[start : start + TYPES_PER_SLICE]

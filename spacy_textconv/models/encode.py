@@ -18,7 +18,7 @@ from ..layers import (
     Slice,
     slice_documents,
 )
-from .shim import BackpropT, TorchShim, initialize_modules, no_backprop
+from .shim import BackpropT, TorchShim, gradients, initialize_modules, no_backprop
 from .types import EncoderForwardT, EncoderT
 
 # Prediction works through a batch in slices of about this many numbers for each buffer, small
@@ -153,6 +153,7 @@ def _packed_encoder(
     )
 
 
+@gradients()
 def forward(model: EncoderT, Xs: List[Floats2d], is_train: bool) -> EncoderForwardT:
     width = model.get_dim("nI")
     for X in Xs:

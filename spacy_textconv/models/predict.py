@@ -14,7 +14,7 @@ from ..layers import Hidden
 from .documents import document_vectors
 from .ngrams import NEW_CLASS_SCORE
 from .ngrams import resize_output as resize_ngrams
-from .shim import TorchShim, initialize_modules, no_backprop
+from .shim import TorchShim, gradients, initialize_modules, no_backprop
 from .types import ClassifyT, EmbedT, EncoderBackpropT, EncoderT, RowsT
 
 # How far the scores of a new tag are below those of tag 0, which it starts as a copy of.
@@ -272,6 +272,7 @@ def hidden_layer(nI: int, width: Optional[int], dropout: Optional[float]) -> Row
     )
 
 
+@gradients()
 def hidden_layer_forward(
     model: RowsT, X: Floats2d, is_train: bool
 ) -> Tuple[Floats2d, Callable[[Floats2d], Floats2d]]:

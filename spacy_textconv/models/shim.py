@@ -53,13 +53,30 @@ BackpropT = Callable[[Tensor], Optional[Tensor]]
 ModelT = TypeVar("ModelT", bound=Model)
 
 
+@contextmanager
+def gradients() -> Iterator[None]:
+    """Let all that is computed have a gradient, although the code around may have turned gradients
+    off: by `torch.no_grad` or `torch.set_grad_enabled`, or by `torch.inference_mode`, for good for
+    the tensors that are made under it. Also decorates functions."""
+    with torch.inference_mode(False), torch.enable_grad():
+        yield
+
+
+@contextmanager
+def building() -> Iterator[None]:
+    """Build modules whose parameters have gradients, on the CPU, although other code may have set
+    another default device."""
+    with gradients(), torch.device("cpu"):
+        yield
+
+
 class TorchShim(Shim):
     """Lets Thinc train, average, move, copy and save a torch module.
 
     In contrast to Thinc's own `PyTorchShim`, averaged weights are applied, predictions run in
     inference mode and never switch the module's state (so threads can share it), a copy has
     its own optimizer state, weights are saved as safetensors, and `[training] dropout` reaches
-    the module.
+    the module. Whatever the default dtype of torch is, the weights are float32.
 
     build (Callable[[], nn.Module]): Builds the module, with all its sizes set and with random
         weights. Its output is a float tensor. A gradient is computed for its first argument; it
@@ -83,7 +100,7 @@ class TorchShim(Shim):
     ):
         # What a program draws after it has built a pipeline doesn't depend on that. The weights to
         # be trained are drawn in `initialize`.
-        with torch.random.fork_rng(devices=[]):
+        with building(), torch.random.fork_rng(devices=[]):
             module = build()
         super().__init__(module)
         self.build = build
@@ -93,7 +110,8 @@ class TorchShim(Shim):
         self.noise = True
         # Kept, because Thinc's default device is that of the calling thread.
         self.device = get_torch_default_device()
-        module.to(self.device).eval()
+        with gradients():
+            module.to(self.device, torch.float32).eval()
         if isinstance(get_current_ops(), CupyOps):
             set_gpu_allocator("pytorch")
 
@@ -104,16 +122,24 @@ class TorchShim(Shim):
 
     def initialize(self) -> None:
         """Draw new weights. Nothing is left of what was trained, not even in an optimizer."""
-        self.module.load_state_dict(self.build().state_dict())
+        with building():
+            self.module.load_state_dict(self.build().state_dict())
         self.module.zero_grad()
         self._renew_id()
         self._forget()
 
     def predict(self, x: Tensor, *args: Any) -> Tensor:  # type: ignore[override]
         """Apply the module, without dropout and without a backward pass."""
-        with torch.inference_mode(), self._autocast():
+        with self.predicting():
             return self.module(x, *args).float()
 
+    @contextmanager
+    def predicting(self) -> Iterator[None]:
+        """Compute with the module's methods, without a backward pass."""
+        with torch.inference_mode(), self._autocast():
+            yield
+
+    @gradients()
     def begin_update(  # type: ignore[override]
         self, x: Tensor, *args: Any, dropout: Optional[float] = None
     ) -> Tuple[Tensor, BackpropT]:
@@ -140,7 +166,8 @@ class TorchShim(Shim):
             self.module.eval()
 
         def backprop(dy: Tensor) -> Optional[Tensor]:
-            y.backward(dy)
+            with gradients(), torch.autocast(self.device.type, enabled=False):
+                y.backward(dy)
             return x.grad
 
         return y.detach(), backprop
@@ -180,12 +207,14 @@ class TorchShim(Shim):
                 self.module.get_parameter(name).data.copy_(values)
             self._forget()
 
+    @gradients()
     def copy(self) -> "TorchShim":
         """Copy the module. The copy has an id of its own, and so its own optimizer state."""
         copied = copy.deepcopy(self)
         copied._renew_id()
         return copied
 
+    @gradients()
     def to_device(self, device_type: str, device_id: int) -> None:
         """Move the module to the CPU or to a GPU."""
         if device_type not in ("cpu", "gpu"):

@@ -15,7 +15,7 @@ from thinc.util import xp2torch
 from ..layers import CharacterEmbedding
 from ..layers.checks import check_choice
 from .features import code_points, hash_rows
-from .shim import TorchShim, initialize_modules, no_backprop, split_rows
+from .shim import TorchShim, gradients, initialize_modules, no_backprop, split_rows
 from .types import EmbedT, EncoderT
 
 POOLINGS = ("max", "mean")
@@ -88,6 +88,7 @@ def character_embed(rows: int, width: int) -> EmbedT:
     )
 
 
+@gradients()
 def character_embed_forward(
     model: EmbedT, docs: List[Doc], is_train: bool
 ) -> Tuple[List[Floats2d], Callable[[List[Floats2d]], List[Doc]]]:

@@ -489,7 +489,7 @@ class ConvEntityRecognizer(TrainablePipe):
             numpy.nan_to_num(x, neginf=0.0) for x in (emissions, self._transitions())
         )
         # The logarithm of the temperature, and the biases.
-        numbers = torch.zeros(1 + len(self.labels), dtype=torch.float64)
+        numbers = torch.zeros(1 + len(self.labels), dtype=torch.float64, device="cpu")
         numbers.grad = torch.zeros_like(numbers)
 
         def settings() -> Tuple[float, ndarray]:
