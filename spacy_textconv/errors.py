@@ -12,14 +12,10 @@ class _WithCode(type):
 
 
 class Errors(metaclass=_WithCode):
-    E001 = "`{name}` is {value!r}, but has to be a whole number of at least 1."
+    E001 = "`{name}` is {value!r}, but has to be a whole number from 1 to {limit:,}."
     E002 = (
         "`kernel_size` is {value}, but has to be odd, so that every window has a middle. "
         "Use {lower} or {upper}."
-    )
-    E003 = (
-        "`dilations` is {value!r}, but has to be a list of at least one whole number of at "
-        "least 1, one for each layer: [1, 2, 4, 1], for example."
     )
     E004 = "`{name}` is {value!r}, but has to be one of: {choices}."
     E005 = (
@@ -40,7 +36,6 @@ class Errors(metaclass=_WithCode):
         "`kernel_size` and `dilations`."
     )
     E009 = "Device type {value!r} is unknown. Use 'cpu' or 'gpu'."
-    E010 = "`padding` is {value!r}, but has to be a whole number of at least 0."
     E011 = (
         "There is no gradient for a prediction. Call the model with `is_train=True`, or "
         "`begin_update`, to train it."
@@ -54,8 +49,8 @@ class Errors(metaclass=_WithCode):
         "SHAPE, nor an affix with a length from 1 to 9, such as PREFIX1 or SUFFIX4."
     )
     E014 = (
-        "`{name}` is {value!r}, but has to be a list of at least one whole number of at least 1: "
-        "[2, 3], for example."
+        "`{name}` is {value!r}, but has to be a list of at least one whole number from 1 to "
+        "{limit:,}: [2, 3], for example."
     )
     E015 = (
         "Nothing is left to embed: `attrs` is empty, `char_maps` is 0 and `static_vectors_width` "
@@ -66,8 +61,8 @@ class Errors(metaclass=_WithCode):
         "Load other vectors with `[initialize] vectors`, or set it to the number of columns (null "
         "for a vocab without vectors)."
     )
-    E017 = "`{name}` is {value!r}, but has to be a whole number of at least 0."
-    E018 = "`threshold` is {value!r}, but has to be a probability, from 0 to 1."
+    E017 = "`{name}` is {value!r}, but has to be a whole number from 0 to {limit:,}."
+    E018 = "`{name}` is {value!r}, but has to be a probability, from 0 to 1."
     E019 = (
         "The data has entities with the label '{label}', which the component '{name}' has no "
         "scores for. Call `add_label('{label}')` before you compute them, as `update` does."
@@ -90,7 +85,7 @@ class Errors(metaclass=_WithCode):
         "`ngrams` is {value!r}, but has to be null or a section with at least one block of "
         "`spacy-textconv.NgramLinear.v1`: `[model.ngrams.words]`, for example."
     )
-    E024 = "`scale` is {value!r}, but has to be greater than 0."
+    E024 = "`{name}` is {value!r}, but has to be greater than 0 and at most {limit:,}."
     E025 = (
         "`attrs` is {value!r} for n-grams of the unit '{unit}', but has to name at least one "
         "attribute for words, and to be ['NORM'] for characters."

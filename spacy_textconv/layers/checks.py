@@ -1,14 +1,49 @@
 """Checks of settings, shared by all layers: a bad value gets an error that names the setting."""
 
-from typing import Collection, Optional, Sequence
+from numbers import Real
+from typing import Any, Collection, Dict, Optional
 
 from ..errors import Errors
 
+# Limits far beyond what is of use, so that a slip of the keyboard is an error that names the
+# setting, and no allocation of terabytes. This one is that of columns, layers and the like.
+MAX_SIZE = 10_000
+MAX_ROWS = 100_000_000
+LIMITS: Dict[str, float] = {
+    "rows": MAX_ROWS,
+    "char_rows": MAX_ROWS,
+    "cache_size": MAX_ROWS,
+    # Of a word, 64 characters are read, and no longer n-gram occurs twice.
+    "sizes": 64,
+    "char_kernel_sizes": 64,
+    # What lies beyond the end of a document costs nothing.
+    "dilation": 1_000_000_000,
+    "dilations": 1_000_000_000,
+    "scale": 1000.0,
+    "nO": 1_000_000,
+    # These are no settings, but what others add up to.
+    "in_width": MAX_ROWS,
+    "out_width": MAX_ROWS,
+    "padding": MAX_ROWS,
+}
+
 
 def check_positive(name: str, value: int) -> None:
-    """Raise a ValueError unless the value is a whole number of at least 1."""
-    if type(value) is not int or value < 1:
-        raise ValueError(Errors.E001.format(name=name, value=value))
+    """Raise a ValueError unless the value is a whole number from 1 to its limit."""
+    if not _is_whole(name, value, 1):
+        raise ValueError(Errors.E001.format(name=name, value=value, limit=_limit(name)))
+
+
+def check_natural(name: str, value: int) -> None:
+    """Raise a ValueError unless the value is a whole number from 0 to its limit."""
+    if not _is_whole(name, value, 0):
+        raise ValueError(Errors.E017.format(name=name, value=value, limit=_limit(name)))
+
+
+def check_positives(name: str, value: Collection[int]) -> None:
+    """Raise a ValueError unless there is at least one whole number, each from 1 to its limit."""
+    if not value or not all(_is_whole(name, number, 1) for number in value):
+        raise ValueError(Errors.E014.format(name=name, value=value, limit=_limit(name)))
 
 
 def check_kernel_size(value: int) -> None:
@@ -18,10 +53,9 @@ def check_kernel_size(value: int) -> None:
         raise ValueError(Errors.E002.format(value=value, lower=value - 1, upper=value + 1))
 
 
-def check_dilations(value: Sequence[int]) -> None:
+def check_dilations(value: Collection[int]) -> None:
     """Raise a ValueError unless there is a dilation of at least 1 for at least one layer."""
-    if not value or not all(type(dilation) is int and dilation > 0 for dilation in value):
-        raise ValueError(Errors.E003.format(value=value))
+    check_positives("dilations", value)
 
 
 def check_choice(name: str, value: str, choices: Collection[str]) -> None:
@@ -33,11 +67,30 @@ def check_choice(name: str, value: str, choices: Collection[str]) -> None:
 
 def check_dropout(value: Optional[float], name: str = "dropout") -> None:
     """Raise a ValueError unless the value is a rate or None."""
-    if value is not None and not 0.0 <= value < 1.0:
+    if value is not None and not (_is_number(value) and 0.0 <= value < 1.0):
         raise ValueError(Errors.E005.format(name=name, value=value))
 
 
-def check_positives(name: str, value: Sequence[int]) -> None:
-    """Raise a ValueError unless there is at least one whole number of at least 1."""
-    if not value or not all(type(number) is int and number > 0 for number in value):
-        raise ValueError(Errors.E014.format(name=name, value=value))
+def check_probability(name: str, value: float) -> None:
+    """Raise a ValueError unless the value is a probability."""
+    if not (_is_number(value) and 0.0 <= value <= 1.0):
+        raise ValueError(Errors.E018.format(name=name, value=value))
+
+
+def check_factor(name: str, value: float) -> None:
+    """Raise a ValueError unless the value is greater than 0 and not beyond its limit."""
+    if not (_is_number(value) and 0.0 < value <= _limit(name)):
+        raise ValueError(Errors.E024.format(name=name, value=value, limit=_limit(name)))
+
+
+def _limit(name: str) -> float:
+    return LIMITS.get(name, MAX_SIZE)
+
+
+def _is_whole(name: str, value: Any, at_least: int) -> bool:
+    # Not by `isinstance`, because True and False are instances of int.
+    return type(value) is int and at_least <= value <= _limit(name)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, Real) and not isinstance(value, bool)

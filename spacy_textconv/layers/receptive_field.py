@@ -11,8 +11,7 @@ from itertools import takewhile
 from math import prod
 from typing import List, Sequence
 
-from ..errors import Errors
-from .checks import check_positive
+from .checks import check_natural, check_positive
 
 
 @dataclass(frozen=True)
@@ -37,8 +36,7 @@ class ConvolutionShape:
     def __post_init__(self) -> None:
         for name in ("kernel_size", "stride", "dilation"):
             check_positive(name, getattr(self, name))
-        if not isinstance(self.padding, int) or self.padding < 0:
-            raise ValueError(Errors.E010.format(value=self.padding))
+        check_natural("padding", self.padding)
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from ..errors import Errors
 from ..layers import WordCharacters, WordDropout, WordEmbedding
-from ..layers.checks import check_positive
+from ..layers.checks import check_natural, check_positive
 from .cache import TypeCache
 from .features import (
     GOLDEN,
@@ -95,9 +95,8 @@ def build_char_conv_embed_v1(
     if len(attrs) != len(rows):
         raise ValueError(Errors.E012.format(attrs=len(attrs), rows=len(rows)))
     check_attrs(attrs)
-    for name, number in (("char_maps", char_maps), ("cache_size", cache_size)):
-        if number < 0:
-            raise ValueError(Errors.E017.format(name=name, value=number))
+    check_natural("char_maps", char_maps)
+    check_natural("cache_size", cache_size)
     if static_vectors_width is not None:
         check_positive("static_vectors_width", static_vectors_width)
     if not attrs and not char_maps and static_vectors_width is None:
@@ -116,7 +115,7 @@ def build_char_conv_embed_v1(
         rows=rows,
         table_width=table_width,
         vectors_width=static_vectors_width or 0,
-        dropout=dropout or 0.0,
+        dropout=0.0 if dropout is None else dropout,
         word_dropout=word_dropout,
     )
     follow_dropout: List[Type[nn.Module]] = []

@@ -77,7 +77,7 @@ def build_dilated_conv_encoder_v1(
         connection=connection,
         iterations=iterations,
         activation=activation,
-        dropout=dropout or 0.0,
+        dropout=0.0 if dropout is None else dropout,
         initialization=initialization,
     )
     return _packed_encoder("dilated_conv_encoder", build, width, dropout, mixed_precision)
@@ -123,7 +123,7 @@ def build_dense_conv_encoder_v1(
         dilations=dilations,
         bottleneck=bottleneck,
         activation=activation,
-        dropout=dropout or 0.0,
+        dropout=0.0 if dropout is None else dropout,
     )
     return _packed_encoder("dense_conv_encoder", build, width, dropout, mixed_precision)
 

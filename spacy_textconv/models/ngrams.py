@@ -11,7 +11,7 @@ from thinc.types import Floats1d, Floats2d, Ints1d
 from thinc.util import get_width
 
 from ..errors import Errors
-from ..layers.checks import check_choice, check_positive, check_positives
+from ..layers.checks import check_choice, check_factor, check_positive, check_positives
 from .features import (
     GOLDEN,
     MAX_CHARACTERS,
@@ -88,12 +88,13 @@ def build_ngram_linear_v1(
     """
     check_choice("unit", unit, UNITS)
     check_positives("sizes", sizes)
+    check_factor("scale", scale)
+    if nO is not None:
+        check_positive("nO", nO)
     check_positive("rows", rows)
     check_attrs(attrs)
     if not attrs or (unit == "character" and attrs != DEFAULT_ATTRS):
         raise ValueError(Errors.E025.format(unit=unit, value=attrs))
-    if scale <= 0.0:
-        raise ValueError(Errors.E024.format(value=scale))
     return Model(
         "ngram_linear",
         forward,

@@ -259,7 +259,7 @@ def mix_experts_forward(
 
 def hidden_layer(nI: int, width: Optional[int], dropout: Optional[float]) -> RowsT:
     """Build dropout with or without a hidden layer."""
-    build = partial(Hidden, in_width=nI, width=width, dropout=dropout or 0.0)
+    build = partial(Hidden, in_width=nI, width=width, dropout=0.0 if dropout is None else dropout)
     shim = TorchShim(build, follow_dropout=[nn.Dropout] if dropout is None else [])
     return Model(
         "hidden_layer",

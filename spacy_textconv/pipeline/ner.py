@@ -24,7 +24,7 @@ from torch import Tensor
 
 from ..errors import Errors, Warnings
 from ..layers import BiluoTags, LinearChains
-from ..layers.checks import check_choice
+from ..layers.checks import check_choice, check_probability
 
 LOSSES = ("crf", "token")
 PROBABILITY = "probability"
@@ -187,8 +187,7 @@ class ConvEntityRecognizer(TrainablePipe):
         scorer: Optional[Callable] = ner_score,
     ):
         check_choice("loss", loss, LOSSES)
-        if not 0.0 <= threshold <= 1.0:
-            raise ValueError(Errors.E018.format(value=threshold))
+        check_probability("threshold", threshold)
         self.vocab = vocab
         self.model = model
         self.name = name

@@ -23,7 +23,7 @@ from ..util import CONVOLUTIONS, WIDTH, scrambled, tok2vec
 
 VOCAB = spacy.blank("en").vocab
 # So many that no two n-grams share one.
-ROWS = 2**40
+ROWS = 10**8
 UNITS = [("word", [1, 2]), ("character", [2, 3])]
 AFFIXES = {"PREFIX2": lambda word: word[:2], "SUFFIX2": lambda word: word[-2:]}
 words = st.lists(st.text("abאב", min_size=1, max_size=4), max_size=6)
