@@ -126,6 +126,52 @@ class Errors(metaclass=_WithCode):
     E046 = "Give either `--text` or `--input`, with something in it to be explained."
     E047 = "The pipeline can't be loaded: {reason}"
     E048 = "The file {path} is no text in UTF-8: {reason}. Convert it first."
+    E065 = (
+        "`exclusive_classes` is true, as for `textcat`, but there are documents for which several "
+        "classes are right, or only some are annotated. Set it to false, and use "
+        "`textcat_multilabel`."
+    )
+    E066 = (
+        "`nO` is {value}, but the labels of the component make {actual} outputs. Set it to "
+        "{actual}, or to null, which leaves it to the component."
+    )
+    E067 = (
+        "`tok2vec` is '{name}', which doesn't turn documents into token vectors. An encoder needs "
+        "an embedding layer before it: use `spacy.Tok2Vec.v2`, with both in its sections `embed` "
+        "and `encode`."
+    )
+    E068 = (
+        "The tok2vec has {vectors} vectors for a document of {tokens} tokens. If another component "
+        "splits or merges tokens, put it before the one that the tok2vec listens to."
+    )
+    E069 = (
+        "The tok2vec was built with `width` = {width}, but its vectors have {actual} columns. Set "
+        "`width` of the listener to {actual}, as that of the component which it listens to."
+    )
+    E070 = (
+        "`{name}` gets documents, but has to get vectors. Put an embedding layer before it: use "
+        "`spacy.Tok2Vec.v2`, with both in its sections `embed` and `encode`."
+    )
+    E071 = (
+        "`{name}` gets vectors, but has to get documents. It is the first layer of a tok2vec: use "
+        "it as `embed` of `spacy.Tok2Vec.v2`."
+    )
+    E072 = (
+        "`encode` is '{name}', but has to turn vectors of characters into as many others, as "
+        "`spacy-textconv.DilatedConvEncoder.v1` does."
+    )
+    E073 = (
+        "`nO` is {values} in the sections of one classifier, but all of them have the same "
+        "classes. Set it to null, which leaves it to the component."
+    )
+    E074 = (
+        "The layer '{name}' among the blocks of `attend` doesn't turn the vectors of a document's "
+        "tokens into one vector. Use an architecture such as `spacy-textconv.PoolAttend.v1`."
+    )
+    E075 = (
+        "The model of the component '{name}' is '{model}', but has to give scores to tags and to "
+        "transitions between them. Use `spacy-textconv.TagCRF.v1`."
+    )
     E090 = (
         "The file {path} can't be loaded: {reason}. It is missing, damaged or of another "
         "component. Save the pipeline again from its source."
@@ -153,4 +199,8 @@ class Warnings(metaclass=_WithCode):
         "probability of the entities that '{name}' finds. Look that up in "
         "`doc.spans[spans_key].attrs['scores']`, which has the order of `doc.spans[spans_key]`, or "
         "with `spacy_textconv.pipeline.ner.get_probability(span)`."
+    )
+    W020 = (
+        "`exclusive_classes` is false, but each of the first {documents} documents has exactly one "
+        "class. If this is so for all of them, which is what `textcat` is for, set it to true."
     )

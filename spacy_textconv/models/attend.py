@@ -13,6 +13,7 @@ from ..errors import Errors
 from ..layers import AttentionPooling, ConvPooling, KMaxPooling, Pooling, Pyramid
 from ..layers.checks import check_choice, check_positive
 from ..layers.pooling import POOLINGS, make_pooling
+from .compose import check_arrays, reads_documents
 from .shim import TorchShim, gradients, initialize_modules, no_backprop, split_rows
 from .types import AttendT
 
@@ -117,6 +118,17 @@ def build_pyramid_attend_v1(
     return _attend("pyramid_attend", build, width)
 
 
+def is_pooling(layer: Model) -> bool:
+    """Tell whether a layer can turn the vectors of a document's tokens into one vector. Of layers
+    that are not from here, only the sizes tell."""
+    modules = [shim.module for shim in layer.shims if isinstance(shim, TorchShim)]
+    return (
+        not reads_documents(layer)
+        and bool(layer.has_dim("nO"))
+        and all(isinstance(module, (Pooling, Pyramid)) for module in modules)
+    )
+
+
 def attention_weights(model: AttendT, Xs: List[Floats2d]) -> List[Floats2d]:
     """Compute how much each token counts for each head of an attention layer.
 
@@ -143,6 +155,7 @@ def join_rows(model: AttendT, Xs: Sequence[Floats2d]) -> Tuple[Tensor, Tensor]:
         width), (documents,)
     RAISES (ValueError): If the rows are not of the width that the layer was built for.
     """
+    check_arrays(model, Xs)
     width = model.get_dim("nI")
     parts = [model.ops.alloc2f(0, width)]
     for X in Xs:

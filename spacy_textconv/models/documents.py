@@ -10,8 +10,10 @@ from thinc.api import Model
 from thinc.types import Floats2d
 from thinc.util import torch2xp
 
+from ..errors import Errors
 from ..layers import PackedStack, Pooling, Slice, WordEmbedding, slice_documents
 from .attend import join_rows
+from .compose import check_vectors
 from .shim import TorchShim, no_backprop
 from .types import AttendT, ClassifyT, EmbedT
 
@@ -44,6 +46,9 @@ def init(model: ClassifyT, X: Optional[List[Doc]] = None, Y: Optional[Floats2d] 
     tok2vec.initialize(X=X)
     for attend in attends:
         attend.initialize()
+    if X:
+        # What doesn't fit together is found out now, rather than in training.
+        model.predict(X)
 
 
 def forward(
@@ -54,15 +59,17 @@ def forward(
     tok2vec, *attends = model.layers
     xp = model.ops.xp
     Xs, bp_tok2vec = tok2vec.begin_update(docs)
+    check_vectors(tok2vec, docs, Xs)
     Ys, bp_attends = zip(*(attend.begin_update(Xs) for attend in attends), strict=True)
-    stops = list(accumulate(Y.shape[1] for Y in Ys))[:-1]
+    Y = _side_by_side(model, docs, Ys)
+    stops = list(accumulate(attend.get_dim("nO") for attend in attends))[:-1]
 
     def backprop(dY: Floats2d) -> List[Doc]:
         dYs = xp.split(dY, stops, axis=1)
         dXs = [bp_attend(part) for bp_attend, part in zip(bp_attends, dYs, strict=True)]
         return bp_tok2vec([sum(parts) for parts in zip(*dXs, strict=True)])
 
-    return xp.hstack(Ys), backprop
+    return Y, backprop
 
 
 def _predict(model: ClassifyT, docs: List[Doc]) -> Floats2d:
@@ -73,7 +80,16 @@ def _predict(model: ClassifyT, docs: List[Doc]) -> Floats2d:
     if stack is not None and len(poolings) == len(attends) and any(map(len, docs)):
         return _predict_slices(model, docs, stack, poolings)
     Xs = tok2vec.predict(docs)
-    return model.ops.xp.hstack([attend.predict(Xs) for attend in attends])
+    check_vectors(tok2vec, docs, Xs)
+    return _side_by_side(model, docs, [attend.predict(Xs) for attend in attends])
+
+
+def _side_by_side(model: ClassifyT, docs: List[Doc], Ys: Sequence[Floats2d]) -> Floats2d:
+    """Join what the poolings give out."""
+    for attend, Y in zip(model.layers[1:], Ys, strict=True):
+        if getattr(Y, "shape", None) != (len(docs), attend.get_dim("nO")):
+            raise ValueError(Errors.E074.format(name=attend.name))
+    return model.ops.xp.hstack(Ys)
 
 
 def _module(model: Model) -> Optional[torch.nn.Module]:

@@ -17,6 +17,7 @@ from ..errors import Errors
 from ..layers import WordCharacters, WordDropout, WordEmbedding
 from ..layers.checks import check_natural, check_positive
 from .cache import TypeCache
+from .compose import check_documents
 from .features import (
     GOLDEN,
     MAX_CHARACTERS,
@@ -158,6 +159,7 @@ def _build_embedding(
 def forward(
     model: EmbedT, docs: List[Doc], is_train: bool
 ) -> Tuple[List[Floats2d], Callable[[List[Floats2d]], List[Doc]]]:
+    check_documents(model, docs)
     shim = cast(TorchShim, model.shims[0])
     lengths = [len(doc) for doc in docs]
     if not any(lengths):

@@ -18,6 +18,7 @@ from ..layers import (
     Slice,
     slice_documents,
 )
+from .compose import check_arrays
 from .shim import BackpropT, TorchShim, gradients, initialize_modules, no_backprop
 from .types import EncoderForwardT, EncoderT
 
@@ -155,6 +156,7 @@ def _packed_encoder(
 
 @gradients()
 def forward(model: EncoderT, Xs: List[Floats2d], is_train: bool) -> EncoderForwardT:
+    check_arrays(model, Xs)
     width = model.get_dim("nI")
     for X in Xs:
         if len(X) and X.shape[1] != width:

@@ -11,6 +11,8 @@ from torch import Tensor, nn
 
 from ..errors import Errors
 from ..layers import Hidden
+from .attend import is_pooling
+from .compose import check_tok2vec, checked, fix_outputs
 from .documents import document_vectors
 from .ngrams import NEW_CLASS_SCORE
 from .ngrams import resize_output as resize_ngrams
@@ -32,14 +34,17 @@ def build_tag_crf_v1(
     tok2vec (Model[List[Doc], List[Floats2d]]): The token vectors.
     nO (Optional[int]): The number of tags; null leaves it to the component, which knows the labels.
     RETURNS (Model[List[Doc], List[Floats2d]]): The model.
+    RAISES (ValueError): If a setting is out of its range, or the tok2vec is none.
     """
+    check_tok2vec(tok2vec)
     width = tok2vec.get_dim("nO") if tok2vec.has_dim("nO") else None
     output_layer = tag_scores(nO, width)
-    model: EmbedT = chain(tok2vec, output_layer)
+    model: EmbedT = chain(checked(tok2vec), output_layer)
     model.set_ref("tok2vec", tok2vec)
     model.set_ref("output_layer", output_layer)
     model.set_ref("transitions", output_layer)
     model.attrs["resize_output"] = resize_output
+    fix_outputs(model, nO)
     return model
 
 
@@ -140,7 +145,8 @@ def build_text_cat_conv_v1(
     RETURNS (Model[List[Doc], Floats2d]): The model.
     RAISES (ValueError): If a setting is out of its range, or the widths don't fit each other.
     """
-    if not _has_blocks(attend) or not all(layer.has_dim("nO") for layer in attend.values()):
+    check_tok2vec(tok2vec)
+    if not _has_blocks(attend) or not all(map(is_pooling, attend.values())):
         raise ValueError(Errors.E032.format(value=attend))
     for name, layer in attend.items():
         width, actual = layer.maybe_get_dim("nI"), tok2vec.maybe_get_dim("nO")
@@ -150,11 +156,15 @@ def build_text_cat_conv_v1(
         _has_blocks(ngrams) and all(layer.name == "ngram_linear" for layer in ngrams.values())
     ):
         raise ValueError(Errors.E023.format(value=ngrams))
+    companions = ngrams or {}
+    numbers = {nO, *(layer.maybe_get_dim("nO") for layer in companions.values())} - {None}
+    if len(numbers) > 1:
+        raise ValueError(Errors.E073.format(values=" and ".join(map(str, sorted(numbers)))))
+    [nO] = numbers or {None}
     vectors = document_vectors(tok2vec, list(attend.values()))
     hidden = hidden_layer(vectors.get_dim("nO"), hidden_width, dropout)
     output_layer = Linear(nO, hidden.get_dim("nO"), init_W=zero_init)
     network: ClassifyT = chain(vectors, hidden, output_layer)
-    companions = ngrams or {}
     model = mix_experts([network, *companions.values()], exclusive_classes, nO)
     model.set_ref("tok2vec", tok2vec)
     model.set_ref("output_layer", output_layer)
@@ -163,6 +173,7 @@ def build_text_cat_conv_v1(
             model.set_ref(f"{section}.{name}", layer)
     model.attrs["multi_label"] = not exclusive_classes
     model.attrs["resize_output"] = resize_classes
+    fix_outputs(model, nO)
     return model
 
 

@@ -12,8 +12,10 @@ from thinc.api import Model, Ops
 from thinc.types import Floats2d, Ints1d
 from thinc.util import xp2torch
 
+from ..errors import Errors
 from ..layers import CharacterEmbedding
 from ..layers.checks import check_choice
+from .compose import check_documents, reads_documents
 from .features import code_points, hash_rows
 from .shim import TorchShim, gradients, initialize_modules, no_backprop, split_rows
 from .types import EmbedT, EncoderT
@@ -41,6 +43,8 @@ def build_char_tok2vec_v1(
     RAISES (ValueError): If a setting is out of its range.
     """
     check_choice("pooling", pooling, POOLINGS)
+    if reads_documents(encode):
+        raise ValueError(Errors.E072.format(name=encode.name))
     width = encode.get_dim("nO")
     in_width = encode.get_dim("nI") if encode.has_dim("nI") else width
     return Model(
@@ -68,6 +72,8 @@ def forward(
         return [empty for _ in docs], lambda dYs: []
     embedded, bp_embed = embed(docs, is_train)
     encoded, bp_encode = encode(embedded, is_train)
+    if not isinstance(encoded, list):
+        raise ValueError(Errors.E072.format(name=encode.name))
     Y, bp_pool = _pool_tokens(model, docs, encoded)
 
     def backprop(dYs: List[Floats2d]) -> List[Doc]:
@@ -92,6 +98,7 @@ def character_embed(rows: int, width: int) -> EmbedT:
 def character_embed_forward(
     model: EmbedT, docs: List[Doc], is_train: bool
 ) -> Tuple[List[Floats2d], Callable[[List[Floats2d]], List[Doc]]]:
+    check_documents(model, docs)
     shim = cast(TorchShim, model.shims[0])
     codes, lengths = code_points([doc.text for doc in docs])
     distinct, inverse = numpy.unique(codes, return_inverse=True)

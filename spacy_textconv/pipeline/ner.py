@@ -188,6 +188,8 @@ class ConvEntityRecognizer(TrainablePipe):
     ):
         check_choice("loss", loss, LOSSES)
         check_probability("threshold", threshold)
+        if not model.has_ref("transitions"):
+            raise ValueError(Errors.E075.format(name=name, model=model.name))
         self.vocab = vocab
         self.model = model
         self.name = name

@@ -26,7 +26,8 @@ def docs():
 
 
 def initialized(docs, nO=5):
-    model = build_tag_crf_v1(tok2vec=vectors(), nO=nO)
+    model = build_tag_crf_v1(tok2vec=vectors())
+    model.attrs["resize_output"](model, nO)
     model.initialize(X=docs)
     return model
 

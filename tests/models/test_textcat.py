@@ -72,7 +72,8 @@ def docs(lengths=(5, 0, 1, 40), seed=0):
 
 
 def initialized(nO=3, **settings):
-    model = build(nO=nO, **settings)
+    model = build(**settings)
+    model.attrs["resize_output"](model, nO)
     model.initialize(X=docs())
     scramble(model)
     return model
