@@ -1,6 +1,6 @@
 """Functions that configs name as callbacks."""
 
-from typing import Any, Callable, Iterable, Iterator, List, Tuple
+from typing import Any, Callable, Iterable, Iterator, List, Sequence, Tuple
 
 import numpy
 from numpy import ndarray
@@ -54,7 +54,8 @@ def create_naive_bayes_callback_v1(
 ) -> Callable[[Language], Language]:
     """Create a callback for `[initialize] after_init` that gives all
     `spacy-textconv.NgramLinear.v1` in the model of a text classifier the n-grams of the training
-    data and their ratios. A component that is not trained, because it is frozen or sourced from
+    data, their ratios, and biases from the frequencies of the classes. Documents of which nothing
+    is annotated are left out. A component that is not trained, because it is frozen or sourced from
     another pipeline, stays as it is.
 
     component (str): The name of the component.
@@ -72,19 +73,30 @@ def create_naive_bayes_callback_v1(
         layers = find_layers(classifier.model) if hasattr(classifier, "model") else []
         if not layers:
             raise ValueError(Errors.E022.format(name=component))
-        # A class that is not mentioned is unknown where each one is right or wrong by itself.
-        missing = numpy.nan if classifier.model.attrs["multi_label"] else 0.0
+        exclusive = not classifier.model.attrs["multi_label"]
 
         def read_batches() -> Iterator[Tuple[List[Doc], ndarray]]:
             for examples in minibatch(corpus(nlp), DOCS_PER_BATCH):
-                truths = [
-                    [example.reference.cats.get(label, missing) for label in classifier.labels]
-                    for example in examples
-                ]
-                yield [example.predicted for example in examples], numpy.array(truths)
+                truths = _truths(examples, classifier.labels, exclusive)
+                annotated = (~numpy.isnan(truths)).any(axis=1)
+                if annotated.any():
+                    docs = [examples[i].predicted for i in annotated.nonzero()[0]]
+                    yield docs, truths[annotated]
 
         fit_vocabulary(layers, (docs for docs, _ in read_batches()))
-        fit_ratios(layers, read_batches())
+        fit_ratios(layers, read_batches(), exclusive=exclusive)
         return nlp
 
     return fit
+
+
+def _truths(examples: Sequence[Example], labels: Sequence[str], exclusive: bool) -> ndarray:
+    """Tell for each document and class if it is right (1), wrong (0) or unknown (nan). *Shape:*
+    (documents, classes)"""
+    cats = [example.reference.cats for example in examples]
+    truths = numpy.array([[known.get(label, numpy.nan) for label in labels] for known in cats])
+    if exclusive:
+        # The class that is right says that the others are wrong.
+        right = truths == 1
+        truths = numpy.where(right.any(axis=1, keepdims=True), right, numpy.nan)
+    return truths

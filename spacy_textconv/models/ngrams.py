@@ -31,9 +31,8 @@ UNITS = ("word", "character")
 DEFAULT_ATTRS = ["NORM"]
 # What stands before the first word of a document and after the last one.
 TEXT_START, TEXT_END = 1, 2
-# The score that a new class starts with: its probability is about 0, and those of the others are
-# what they were. Training raises it in hundreds of steps, in more if the learning rate is low.
-NEW_CLASS_SCORE = -20.0
+# The score that a class which is added begins with: one that is less probable than not.
+NEW_CLASS_SCORE = -1.0
 # The n-grams of so many words are found at a time, so that a long document needs little memory.
 WORDS_PER_SLICE = 16384
 # How many keys there are to tell n-grams apart: so many that hardly two among a million have the
@@ -88,10 +87,10 @@ def build_ngram_linear_v1(
     """
     check_choice("unit", unit, UNITS)
     check_positives("sizes", sizes)
+    check_positive("rows", rows)
     check_factor("scale", scale)
     if nO is not None:
         check_positive("nO", nO)
-    check_positive("rows", rows)
     check_attrs(attrs)
     if not attrs or (unit == "character" and attrs != DEFAULT_ATTRS):
         raise ValueError(Errors.E025.format(unit=unit, value=attrs))
@@ -197,28 +196,38 @@ def _merge_counts(first: NgramsT, second: NgramsT) -> NgramsT:
     return distinct, sums
 
 
-def fit_ratios(layers: Sequence[ClassifyT], batches: Iterable[Tuple[List[Doc], ndarray]]) -> None:
+def fit_ratios(
+    layers: Sequence[ClassifyT], batches: Iterable[Tuple[List[Doc], ndarray]], *, exclusive: bool
+) -> None:
     """Set the ratios of initialized layers to the logarithms of those of naive Bayes, for each
     class against all others, with one occurrence of each n-gram added. They are 0 for rows without
-    an n-gram that occurs.
+    an n-gram that occurs. The biases become what naive Bayes takes for probable before it sees any
+    n-gram: the logarithm of how frequent each class is, or of its odds if classes aren't exclusive,
+    with one document of each added.
 
     layers (Sequence[Model[List[Doc], Floats2d]]): Layers that `build_ngram_linear_v1` has built.
     batches (Iterable[Tuple[List[Doc], numpy.ndarray]]): Documents, and for each document and class
         1 if it belongs to it, 0 if not, and nan if that is unknown. *Shape:* (documents, classes)
+    exclusive (bool): Whether exactly one class is right.
     """
     shapes = [cast(Floats2d, layer.get_param("ratios")).shape for layer in layers]
     inside, outside = ([numpy.zeros(shape, "float32") for shape in shapes] for _ in range(2))
+    right, wrong = numpy.ones((2, shapes[0][1]))
     for docs, truths in batches:
+        right += (truths == 1).sum(axis=0)
+        wrong += (truths == 0).sum(axis=0)
         for i, layer in enumerate(layers):
             rows, counts = find_ngrams(layer, docs)
             for part, truth in zip(numpy.split(rows, counts.cumsum()[:-1]), truths, strict=True):
                 inside[i][part] += truth == 1
                 outside[i][part] += truth == 0
+    bias = numpy.log(right / (right.sum() if exclusive else wrong))
     for layer, numbers in zip(layers, zip(inside, outside, strict=True), strict=True):
         occurs = numpy.add(*numbers).any(axis=1, keepdims=True)
         shares = [(n + 1) / ((n + 1) * occurs).sum(axis=0).clip(1) for n in numbers]
         ratios = numpy.log(shares[0] / shares[1]) * occurs
         layer.set_param("ratios", layer.ops.asarray2f(cast(Floats2d, ratios)))
+        layer.set_param("b", layer.ops.asarray1f(cast(Floats1d, bias)))
 
 
 def resize_output(model: ClassifyT, nO: int) -> ClassifyT:

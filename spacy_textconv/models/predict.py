@@ -1,5 +1,6 @@
 """The last step: vectors of tokens to scores."""
 
+import warnings
 from functools import partial
 from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple, cast
 
@@ -9,7 +10,7 @@ from thinc.types import Floats1d, Floats2d
 from thinc.util import get_width, torch2xp, xp2torch
 from torch import Tensor, nn
 
-from ..errors import Errors
+from ..errors import Errors, Warnings
 from ..layers import Hidden
 from .attend import is_pooling
 from .compose import check_tok2vec, checked, fix_outputs
@@ -21,6 +22,10 @@ from .types import ClassifyT, EmbedT, EncoderBackpropT, EncoderT, RowsT
 
 # How far the scores of a new tag are below those of tag 0, which it starts as a copy of.
 NEW_TAG_MARGIN = 5.0
+# In training, scores are cut to this range, whose probabilities differ from 0 and 1 as float32.
+MAX_SCORE = 15.0
+# By how much the sum of truths may differ from 0 and 1.
+MAX_ERROR = 1e-3
 
 
 def build_tag_crf_v1(
@@ -121,8 +126,8 @@ def build_text_cat_conv_v1(
     """Build a text classifier: token vectors are pooled over the document in one or several ways,
     and what comes out is mapped to the scores of the classes, through a hidden layer or directly.
 
-    Linear classifiers of n-grams can stand beside it. Each of them, like the network, turns its own
-    scores into probabilities and learns from its own errors, and the result is the mean of all.
+    Linear classifiers of n-grams can stand beside it. Each of them, like the network, learns from
+    its own errors; the probabilities are those of the mean of their scores.
 
     With an inline tok2vec of an embedding layer and an encoder of this package, and poolings other
     than `spacy-textconv.PyramidAttend.v1`, predictions go through a document in slices, and need
@@ -189,7 +194,7 @@ def _has_blocks(section: Any) -> bool:
 
 def resize_classes(model: ClassifyT, nO: int) -> ClassifyT:
     """Set the number of classes. In an initialized model, all classes keep their scores, and new
-    ones begin with a very low score.
+    ones have the probability 0 until a document of theirs is learned.
 
     model (Model[List[Doc], Floats2d]): The model.
     nO (int): The new number of classes, not less than the old one.
@@ -206,6 +211,7 @@ def resize_classes(model: ClassifyT, nO: int) -> ClassifyT:
         b = xp.pad(old.get_param("b"), (0, added), constant_values=NEW_CLASS_SCORE)
         new.set_param("W", W)
         new.set_param("b", b)
+        model.attrs["unseen"] = [*model.attrs["unseen"], *range(nO - added, nO)]
     model.replace_node(old, new)
     for companion in companions:
         model.replace_node(companion, resize_ngrams(companion, nO))
@@ -215,18 +221,20 @@ def resize_classes(model: ClassifyT, nO: int) -> ClassifyT:
 
 
 def mix_experts(experts: Sequence[ClassifyT], exclusive: bool, nO: Optional[int]) -> ClassifyT:
-    """Build the mean of the probabilities that several layers give to each class: a softmax over
-    the scores of exclusive classes, or a logistic function of each score.
+    """Build the probabilities of the mean of the scores that several layers give to each class: a
+    softmax over the scores of exclusive classes, or a logistic function of each score. This is the
+    geometric mean of what the layers take for probable, so one that is sure counts for more than
+    one that isn't (Heskes 1998, "Selecting weighting factors in logarithmic opinion pools").
 
     spaCy's components hand over probabilities less truths, which for a single layer is the gradient
     of the cross-entropy by its scores. Here they tell what the truths are, and each layer gets the
-    gradient of its own cross-entropy. Trained on their sum, the layers would stop learning as soon
+    gradient of its own cross-entropy. Trained on their mean, the layers would stop learning as soon
     as one of them had learned the training set by heart, as n-grams soon do.
 
     experts (Sequence[Model[List[Doc], Floats2d]]): The layers, which produce scores.
     exclusive (bool): Whether exactly one class is right.
     nO (Optional[int]): The number of classes.
-    RETURNS (Model[List[Doc], Floats2d]): The mean of the probabilities.
+    RETURNS (Model[List[Doc], Floats2d]): The probabilities.
     """
     return Model(
         "mix_experts",
@@ -234,15 +242,22 @@ def mix_experts(experts: Sequence[ClassifyT], exclusive: bool, nO: Optional[int]
         init=mix_experts_init,
         layers=experts,
         dims={"nO": nO},
-        attrs={"exclusive": exclusive},
+        # Classes that have been added, and of which no document has been learned.
+        attrs={"exclusive": exclusive, "unseen": []},
     )
 
 
 def mix_experts_init(
     model: ClassifyT, X: Optional[List[Doc]] = None, Y: Optional[Floats2d] = None
 ) -> None:
-    if Y is not None and model.has_dim("nO") is None:
-        model.set_dim("nO", get_width(Y))
+    if Y is not None:
+        if model.attrs["exclusive"]:
+            _known_documents(Y)
+        elif len(Y) > 1 and get_width(Y) > 1 and (Y.sum(axis=1) == 1).all():
+            warnings.warn(Warnings.W020.format(documents=len(Y)), stacklevel=2)
+        if model.has_dim("nO") is None:
+            model.set_dim("nO", get_width(Y))
+    model.attrs["unseen"] = []
     for expert in model.layers:
         if expert.has_dim("nO") is None:
             expert.set_dim("nO", model.get_dim("nO"))
@@ -252,20 +267,40 @@ def mix_experts_init(
 def mix_experts_forward(
     model: ClassifyT, docs: List[Doc], is_train: bool
 ) -> Tuple[Floats2d, Callable[[Floats2d], List[Doc]]]:
-    activate = model.ops.softmax if model.attrs["exclusive"] else model.ops.sigmoid
+    exclusive = model.attrs["exclusive"]
+    activate = model.ops.softmax if exclusive else model.ops.sigmoid
     scores, backprops = zip(*(expert(docs, is_train) for expert in model.layers), strict=True)
-    probabilities = [activate(Y) for Y in scores]
-    mean = sum(probabilities) / len(probabilities)
+    mean = sum(scores) / len(scores)
+    if not is_train:
+        mean[:, model.attrs["unseen"]] = -model.ops.xp.inf
+        return activate(mean), no_backprop
+    # A probability that is rounded to 0 or 1 would make the gradient of a known class 0.
+    probabilities = activate(mean.clip(-MAX_SCORE, MAX_SCORE))
 
-    def backprop(d_mean: Floats2d) -> List[Doc]:
-        truths = mean - d_mean
-        # spaCy sets the gradient of what is unknown to 0.
-        known = d_mean != 0
-        for backprop_expert, Y in zip(backprops, probabilities, strict=True):
-            backprop_expert((Y - truths) * known)
+    def backprop(d_probabilities: Floats2d) -> List[Doc]:
+        truths = probabilities - d_probabilities
+        # spaCy sets the gradient of what is unknown to 0, but not if classes are exclusive.
+        known = _known_documents(truths) if exclusive else d_probabilities != 0
+        for backprop_expert, Y in zip(backprops, scores, strict=True):
+            backprop_expert((activate(Y) - truths) * known)
+        seen = ((truths > 0.5) * known).any(axis=0)
+        model.attrs["unseen"] = [n for n in model.attrs["unseen"] if not seen[n]]
         return []
 
-    return mean, backprop
+    return probabilities, backprop
+
+
+def _known_documents(truths: Floats2d) -> Floats2d:
+    """Tell which documents have a class, where exactly one should be right: those that don't are
+    not annotated. *Shape:* (documents, 1)
+
+    RAISES (ValueError): If the truths of a document are no probabilities of exclusive classes.
+    """
+    sums = truths.sum(axis=1, keepdims=True)
+    known = sums > 0.5
+    if (abs(sums - known) > MAX_ERROR).any():
+        raise ValueError(Errors.E065)
+    return known
 
 
 def hidden_layer(nI: int, width: Optional[int], dropout: Optional[float]) -> RowsT:

@@ -185,7 +185,7 @@ def test_each_layer_gets_ngrams_of_its_own():
     layers = [layer(sizes=[1]), layer("character", [1])]
     docs = [doc("bad", "bad"), doc("ab")]
     fit_vocabulary(layers, [docs])
-    fit_ratios(layers, [(docs, numpy.eye(2))])
+    fit_ratios(layers, [(docs, numpy.eye(2))], exclusive=True)
     # Two words and two marks; three letters and two marks.
     assert [len(model.get_param("ratios")) for model in layers] == [4, 5]
     for model in layers:
@@ -234,7 +234,7 @@ def test_ratios_are_those_of_naive_bayes():
         ([doc("good", "bird"), doc("bad")], numpy.array([[1, 0], [0, 1]])),
         ([doc("good", "good")], numpy.array([[1, numpy.nan]])),
     ]
-    fit_ratios([model], batches)
+    fit_ratios([model], batches, exclusive=True)
     ratios = model.get_param("ratios")
     # Beside the words there are the marks of start and end, as n-grams of size 1: both are in all
     # three documents. Of class 0: good 2, bird 1, bad 0 and the marks 2 each.
@@ -255,6 +255,18 @@ def test_ratios_are_those_of_naive_bayes():
     )
     share = (inside["bad"] / sum(inside.values())) / (outside["bad"] / sum(outside.values()))
     assert ratios[row["bad"], 1] == pytest.approx(numpy.log(share), rel=1e-5)
+
+
+@pytest.mark.parametrize("exclusive", [True, False])
+def test_biases_begin_with_the_frequencies_of_the_classes(exclusive):
+    model = layer(sizes=[1], nO=2)
+    truths = numpy.array([[1, 0], [1, 0], [0, 1], [1, 0]], dtype="float64")
+    if not exclusive:
+        truths[0, 1] = numpy.nan
+    fit_ratios([model], [([doc("a")] * 4, truths)], exclusive=exclusive)
+    right, wrong = numpy.array([4, 2]), numpy.array([2, 4 if exclusive else 3])
+    expected = numpy.log(right / (6 if exclusive else wrong))
+    assert_allclose(model.get_param("b"), expected, rtol=1e-6)
 
 
 def examples(nlp):
@@ -379,7 +391,7 @@ def test_callback_takes_a_class_that_is_not_mentioned_for_wrong_or_unknown(facto
     ]
     docs = [eg.predicted for eg in examples(nlp)]
     fit_vocabulary([layer], [docs])
-    fit_ratios([layer], [(docs, numpy.array(truths))])
+    fit_ratios([layer], [(docs, numpy.array(truths))], exclusive=factory == "textcat")
     expected = layer.get_param("ratios").copy()
 
     def corpus(nlp):

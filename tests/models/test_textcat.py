@@ -3,6 +3,7 @@
 import pickle
 import subprocess
 import sys
+import warnings
 
 import numpy
 import pytest
@@ -153,6 +154,98 @@ def test_a_new_label_leaves_the_scores_of_the_others(factory, tmp_path):
     assert nlp("a neutral cat").cats["NEUTRAL"] > 0.5
 
 
+@pytest.mark.parametrize("counted", [False, True])
+@pytest.mark.parametrize("factory", ["textcat", "textcat_multilabel"])
+def test_nothing_is_learned_of_documents_without_annotation(factory, counted):
+    cats = []
+    unknown = {"textcat": ({}, {"POS": 0.0}, {"POS": 0.0, "NEG": 0.0})}.get(factory, ({},))
+    for mixed in (False, True):
+        source = tok2vec(embed={**CONVOLUTIONS, "word_dropout": 0.0})
+        nlp = pipeline(factory, source=source, attend={"max": POOL}, ngrams=NGRAMS)
+        data = examples(nlp)
+        if mixed:
+            data += [
+                Example.from_dict(nlp.make_doc(text + " unseen"), {"cats": known})
+                for text in TEXTS
+                for known in unknown
+            ]
+        if counted:
+            callback = registry.callbacks.get("spacy-textconv.naive_bayes.v1")
+            callback(component=factory, corpus=lambda nlp, data=data: data)(nlp)
+        optimizer = Adam(0.01)
+        for _ in range(10):
+            nlp.update(data, sgd=optimizer)
+        cats += scores(nlp, ["a good bird", "never seen", "rain"])
+    for one, other in zip(cats[:3], cats[3:], strict=True):
+        assert one == pytest.approx(other, abs=1e-4)
+
+
+def test_classes_that_are_unknown_one_by_one():
+    nlp = pipeline("textcat_multilabel", attend={"max": POOL}, ngrams=NGRAMS)
+    known = [Example.from_dict(nlp.make_doc("fog"), {"cats": {"POS": 1.0}})]
+    model = nlp.get_pipe("textcat_multilabel").model
+    before = model.get_ref("ngrams.words").get_param("b").copy()
+    nlp.update(known, sgd=Adam(0.01))
+    after = model.get_ref("ngrams.words").get_param("b")
+    assert (after > before).tolist() == [
+        name == "POS" for name in nlp.pipe_labels[nlp.pipe_names[0]]
+    ]
+    assert (after == before).sum() == 1
+
+
+def test_what_a_sure_expert_knows_is_learned_by_the_others():
+    for exclusive in (True, False):
+        model = initialized(attend={"max": POOL}, ngrams=NGRAMS, exclusive_classes=exclusive)
+        model.get_ref("output_layer").get_param("b")[:] = [1000.0, -1000.0, -1000.0]
+        P, backprop = model.begin_update(docs())
+        backprop(P - numpy.eye(3, dtype="float32")[[0, 0, 0, 0]])
+        gradient = model.get_ref("ngrams.words").get_grad("b")
+        assert gradient[0] < 0 < gradient[1]
+
+
+@pytest.mark.parametrize(
+    "cats", [{"POS": 1.0, "NEG": 1.0}, {"POS": 1.0}], ids=["several classes", "one unknown"]
+)
+@pytest.mark.parametrize("at_once", [True, False])
+def test_exclusive_classes_of_a_component_that_has_none(cats, at_once):
+    nlp = spacy.blank("en")
+    nlp.add_pipe("textcat_multilabel", config={"model": config(attend={"max": POOL})})
+    clear = {"POS": 1.0, "NEG": 0.0}
+    good = [Example.from_dict(nlp.make_doc("a bird"), {"cats": clear})] * 2
+    bad = [Example.from_dict(nlp.make_doc("a bird"), {"cats": cats})]
+    with pytest.raises(ValueError, match="E065.*`exclusive_classes` is true.*`textcat_multilabel`"):
+        nlp.initialize(lambda: good + bad if at_once else good)
+        nlp.update(bad, sgd=Adam(0.01))
+
+
+@pytest.mark.parametrize("several", [True, False])
+def test_a_warning_if_classes_seem_to_be_exclusive(several):
+    nlp = spacy.blank("en")
+    model = config(attend={"max": POOL}, exclusive_classes=False)
+    nlp.add_pipe("textcat_multilabel" if several else "textcat", config={"model": model})
+    data = examples(nlp)
+    if several:
+        data[1].reference.cats = {"POS": 1.0, "NEG": 1.0}
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        nlp.initialize(lambda: data)
+    messages = [str(warning.message) for warning in caught if "W020" in str(warning.message)]
+    assert len(messages) == (0 if several else 1)
+    assert all("`exclusive_classes` is false" in message for message in messages)
+
+
+def test_rehearsal():
+    nlp = pipeline(attend={"max": POOL}, ngrams=NGRAMS)
+    train(nlp, steps=10)
+    optimizer = nlp.resume_training()
+    before = scores(nlp)
+    for _ in range(5):
+        losses = nlp.rehearse(examples(nlp), sgd=optimizer)
+    assert losses["textcat"] < 0.1
+    for old, new in zip(before, scores(nlp), strict=True):
+        assert new == pytest.approx(old, abs=0.2)
+
+
 def test_labels_can_be_added_to_a_copy():
     model = initialized().copy()
     before = model.predict(docs())
@@ -207,8 +300,8 @@ def test_gradients_are_those_of_the_cross_entropy_of_each_expert(exclusive):
             losses.append(-numpy.log(chosen).sum())
         slope = (losses[0] - losses[1]) / 2e-2
         assert layer.get_grad("b")[0] == pytest.approx(slope, rel=0.02, abs=0.01)
-    mean = sum(activate(expert.predict(docs())) for expert in experts.values()) / len(experts)
-    assert_allclose(model.predict(docs()), mean, atol=1e-6)
+    mean = sum(expert.predict(docs()) for expert in experts.values()) / len(experts)
+    assert_allclose(model.predict(docs()), activate(mean), atol=1e-6)
 
 
 def test_nothing_is_learned_of_unknown_classes():
