@@ -181,7 +181,7 @@ def test_words_shorter_than_the_kernel(sizes):
 
 
 def test_words_are_not_filled_up_to_a_kernel_larger_than_all_of_them():
-    model, positions = build(attrs=[], rows=[], char_kernel_sizes=[2, 1000]), []
+    model, positions = build(attrs=[], rows=[], char_kernel_sizes=[2, 64]), []
     model.shims[0].module.characters.register_forward_pre_hook(
         lambda module, inputs: positions.append(len(inputs[1]))
     )
