@@ -1,11 +1,20 @@
 """What predictions remember of earlier ones."""
 
-from threading import Lock
+import os
+from threading import RLock
 from typing import Optional, Tuple
 
 import numpy
 import torch
 from torch import Tensor
+
+# One for all tables. A process forks only while no other thread holds it: no child waits for a
+# thread that it doesn't have, or finds a table half written.
+LOCK = RLock()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(
+        before=LOCK.acquire, after_in_parent=LOCK.release, after_in_child=LOCK.release
+    )
 
 
 class TypeCache:
@@ -24,7 +33,6 @@ class TypeCache:
     def __init__(self, size: int, width: int):
         self.size = size
         self.width = width
-        self.lock = Lock()
         self.version = 0
         self.clear()
 
@@ -33,7 +41,7 @@ class TypeCache:
 
     def clear(self) -> None:
         """Forget everything."""
-        with self.lock:
+        with LOCK:
             self.version += 1
             self.keys: Optional[numpy.ndarray] = None
             self.values: Optional[Tensor] = None
@@ -48,7 +56,7 @@ class TypeCache:
             nothing of use.
         """
         places = keys % numpy.uint64(self.size)
-        with self.lock:
+        with LOCK:
             if self.keys is None or self.values is None:
                 nothing = torch.empty(len(keys), self.width, dtype=torch.float32, device=device)
                 return nothing, numpy.arange(len(keys))
@@ -66,7 +74,7 @@ class TypeCache:
         places, first = numpy.unique(keys % numpy.uint64(self.size), return_index=True)
         index = torch.from_numpy(places.astype("int64")).to(values.device)
         chosen = values.index_select(0, torch.from_numpy(first).to(values.device))
-        with self.lock:
+        with LOCK:
             if version != self.version:
                 return
             if self.keys is None or self.values is None:

@@ -2,7 +2,6 @@
 
 import re
 from dataclasses import dataclass, replace
-from functools import cached_property
 from itertools import accumulate
 from typing import List, Sequence, Tuple
 
@@ -57,7 +56,7 @@ class WordTypes:
         """Get the values of one attribute."""
         return self.values[:, self.names.index(name)]
 
-    @cached_property
+    @property
     def words(self) -> List[str]:
         """The words themselves."""
         return self.texts("ORTH")

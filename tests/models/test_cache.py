@@ -1,5 +1,9 @@
 import copy
+import os
 import pickle
+import signal
+import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy
@@ -119,6 +123,35 @@ def test_eight_threads_never_get_a_wrong_vector(size):
 
     with ThreadPoolExecutor(8) as threads:
         assert sum(threads.map(work, range(8))) > 0
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_a_lookup_of_another_thread_does_not_stop_a_forked_child():
+    class SlowKeys(numpy.ndarray):
+        def __ne__(self, other):
+            looking_up.set()
+            time.sleep(0.3)
+            return super().__ne__(other)
+
+    looking_up = threading.Event()
+    cache = TypeCache(1000, 8)
+    cache.put(KEYS, vectors(KEYS), cache.version)
+    thread = threading.Thread(target=cache.get, args=(KEYS.view(SlowKeys), CPU))
+    thread.start()
+    assert looking_up.wait(5.0)
+    child = os.fork()
+    if not child:
+        os._exit(lookup(cache, KEYS) != set(KEYS.tolist()))
+    thread.join()
+    for _ in range(50):
+        done, status = os.waitpid(child, os.WNOHANG)
+        if done:
+            break
+        time.sleep(0.1)
+    else:
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+    assert done and status == 0
 
 
 def test_what_was_computed_before_forgetting_is_not_remembered():

@@ -1,5 +1,6 @@
 """Our encoders inside spaCy pipelines."""
 
+import os
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -149,6 +150,40 @@ def test_memory_zones(shared, embed):
         assert "zebra" not in nlp.vocab.strings
     for text, scores in zip(texts, inside, strict=True):
         assert_allclose(component.model.predict([nlp(text)])[0], scores, atol=1e-5)
+
+
+FORK_SCRIPT = """
+import os, signal, sys, threading, time, spacy
+
+nlp = spacy.load(sys.argv[1])
+
+def predict():
+    while True:
+        list(nlp.pipe(f"Anna sees bird {time.perf_counter_ns()}" for _ in range(3)))
+
+for _ in range(2):
+    threading.Thread(target=predict, daemon=True).start()
+for _ in range(30):
+    time.sleep(0.01)
+    child = os.fork()
+    if not child:
+        nlp("Birds see Anna")
+        os._exit(0)
+    end = time.monotonic() + 10
+    while not os.waitpid(child, os.WNOHANG)[0]:
+        if time.monotonic() > end:
+            os.kill(child, signal.SIGKILL)
+            os._exit(1)
+        time.sleep(0.005)
+os._exit(0)
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_children_can_be_forked_while_threads_predict(tmp_path):
+    tagger_pipeline(embed=CONVOLUTIONS).to_disk(tmp_path / "model")
+    command = [sys.executable, "-c", FORK_SCRIPT, tmp_path / "model"]
+    assert subprocess.run(command, timeout=120).returncode == 0
 
 
 MEMORY_SCRIPT = """
