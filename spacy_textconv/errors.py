@@ -126,6 +126,12 @@ class Errors(metaclass=_WithCode):
     E046 = "Give either `--text` or `--input`, with something in it to be explained."
     E047 = "The pipeline can't be loaded: {reason}"
     E048 = "The file {path} is no text in UTF-8: {reason}. Convert it first."
+    E060 = (
+        "A string of a document is missing in the vocab. Most likely it was freed at the end of an "
+        "`nlp.memory_zone()`, of this or of another thread: it frees the strings of all threads "
+        "that share the pipeline. Put one zone around all of them, or give each thread a pipeline "
+        "of its own, and leave documents of a zone that has ended alone."
+    )
     E065 = (
         "`exclusive_classes` is true, as for `textcat`, but there are documents for which several "
         "classes are right, or only some are annotated. Set it to false, and use "

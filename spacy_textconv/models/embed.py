@@ -30,6 +30,7 @@ from .features import (
     find_word_types,
     hash_rows,
     mix_bits,
+    reading_strings,
     type_attrs,
 )
 from .shim import TorchShim, gradients, initialize_modules, no_backprop, split_rows
@@ -256,7 +257,8 @@ def _static_vectors(model: EmbedT, types: WordTypes) -> Optional[Tensor]:
     if table.shape[1] != width:
         raise ValueError(Errors.E016.format(width=width, actual=table.shape[1]))
     keys = types.column(_vectors_attr(types.docs))
-    vectors = table.get_batch(keys)
+    with reading_strings():
+        vectors = table.get_batch(keys)
     if isinstance(table, Vectors) and table.mode == Mode.default:
         vectors = vectors * (table.find(keys=keys) >= 0)[:, None]
     device = cast(TorchShim, model.shims[0]).device

@@ -1,9 +1,10 @@
 """What embedding layers read from documents: distinct words, their features and characters."""
 
 import re
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from itertools import accumulate
-from typing import List, Sequence, Tuple
+from typing import Iterator, List, Sequence, Tuple
 
 import numpy
 from spacy.attrs import IDS
@@ -21,6 +22,16 @@ GOLDEN = numpy.uint64(0x9E3779B97F4A7C15)
 WORD_START, WORD_END = "\x02", "\x03"
 # A word is read up to here, so that a very long one (an encoded image, say) costs no more.
 MAX_CHARACTERS = 64
+
+
+@contextmanager
+def reading_strings() -> Iterator[None]:
+    """Say what happened where a string is missing in the vocab: spaCy takes the error for that of a
+    component that isn't initialized."""
+    try:
+        yield
+    except KeyError as err:
+        raise ValueError(Errors.E060) from err
 
 
 @dataclass(frozen=True)
@@ -65,7 +76,8 @@ class WordTypes:
         """Look up the values of an attribute of strings."""
         stores = [self.docs[owner].vocab.strings for owner in self.owners.tolist()]
         values = self.column(name).tolist()
-        return [store[value] for store, value in zip(stores, values, strict=True)]
+        with reading_strings():
+            return [store[value] for store, value in zip(stores, values, strict=True)]
 
 
 def find_word_types(docs: List[Doc], names: List[str]) -> Tuple[WordTypes, numpy.ndarray]:

@@ -16,7 +16,7 @@ from ..errors import Errors
 from ..layers import CharacterEmbedding
 from ..layers.checks import check_choice
 from .compose import check_documents, reads_documents
-from .features import code_points, hash_rows
+from .features import code_points, hash_rows, reading_strings
 from .shim import TorchShim, gradients, initialize_modules, no_backprop, split_rows
 from .types import EmbedT, EncoderT
 
@@ -100,7 +100,8 @@ def character_embed_forward(
 ) -> Tuple[List[Floats2d], Callable[[List[Floats2d]], List[Doc]]]:
     check_documents(model, docs)
     shim = cast(TorchShim, model.shims[0])
-    codes, lengths = code_points([doc.text for doc in docs])
+    with reading_strings():
+        codes, lengths = code_points([doc.text for doc in docs])
     distinct, inverse = numpy.unique(codes, return_inverse=True)
     hashes = torch.from_numpy(hash_rows(distinct[:, None], [model.attrs["rows"]])[:, 0])
     positions = torch.from_numpy(inverse).to(shim.device)

@@ -335,6 +335,16 @@ def test_static_vectors_are_those_of_the_vocab(mode):
     assert_allclose(Y, mixed / numpy.sqrt(mixed.var(axis=1, keepdims=True) + 1e-5), atol=1e-5)
 
 
+def test_strings_of_floret_vectors_that_another_memory_zone_has_freed():
+    nlp = pipeline("floret")
+    with nlp.memory_zone():
+        doc = nlp.make_doc("a transient zebra")
+        with nlp.memory_zone():
+            pass
+        with pytest.raises(ValueError, match="E060.*memory_zone"):
+            build(**OPTIONS["floret"]).predict([doc])
+
+
 def test_a_word_without_a_vector_has_zeros():
     model, nlp = build(**OPTIONS["vectors"]), pipeline()
     docs = [Doc(nlp.vocab, words=["unknown", "zero", "unheard", "עולם"])]

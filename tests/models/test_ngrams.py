@@ -339,6 +339,16 @@ def test_callback_refuses_a_model_without_ngrams():
             callback(component=name, corpus=examples)(nlp)
 
 
+def test_strings_that_another_memory_zone_has_freed():
+    nlp = spacy.blank("en")
+    with nlp.memory_zone():
+        text = nlp.make_doc("a transient zebra")
+        with nlp.memory_zone():
+            pass
+        with pytest.raises(ValueError, match="E060.*memory_zone"):
+            layer("character").predict([text])
+
+
 @pytest.mark.parametrize("unit", ["word", "character"])
 def test_ngrams_longer_than_all_texts_are_not_searched_for(unit, monkeypatch):
     short, long, mixed = layer(unit, [1, 2]), layer(unit, [1, 2, 64]), []

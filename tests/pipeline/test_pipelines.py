@@ -152,6 +152,20 @@ def test_memory_zones(shared, embed):
         assert_allclose(component.model.predict([nlp(text)])[0], scores, atol=1e-5)
 
 
+@pytest.mark.parametrize("embed", [CONVOLUTIONS, None], ids=["conv", "text"])
+def test_strings_that_another_memory_zone_has_freed(embed):
+    nlp = tagger_pipeline(embed=embed)
+    with nlp.memory_zone():
+        doc = nlp.make_doc("a transient zebra")
+        # The end of a zone of another thread does the same.
+        with nlp.memory_zone():
+            pass
+        with pytest.raises(ValueError, match="E060.*memory_zone"):
+            nlp(doc)
+        with pytest.raises(ValueError, match="E060.*memory_zone"):
+            list(nlp.pipe([doc]))
+
+
 FORK_SCRIPT = """
 import os, signal, sys, threading, time, spacy
 
