@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn import Parameter
 
+from .autocast import without_autocast
 from .checks import check_positive, check_positives
 
 
@@ -88,7 +89,7 @@ class WordCharacters(nn.Module):
             taps = min(size, marks + (size == largest))
             last = len(x) - taps + 1
             # These products are too narrow for bfloat16 to save more than the conversion costs.
-            with torch.autocast(x.device.type, enabled=False):
+            with without_autocast(x.device):
                 weight = convolution.weight.view(self.maps, size, -1)
                 bias = convolution.bias + F.linear(x[-1], weight[:, taps:].sum(dim=1))
                 windows = torch.cat([x[i : last + i] for i in range(taps)], dim=1)

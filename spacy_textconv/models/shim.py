@@ -2,7 +2,7 @@
 
 import copy
 import os
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from functools import cache
 from itertools import accumulate
 from typing import (
@@ -37,6 +37,7 @@ from thinc.util import get_torch_default_device, torch2xp, xp2torch
 from torch import Tensor, nn
 
 from ..errors import Errors
+from ..layers.autocast import without_autocast
 from .cache import TypeCache
 
 # A forked process has none of torch's threads, and waits for them forever as soon as it computes
@@ -166,7 +167,7 @@ class TorchShim(Shim):
             self.module.eval()
 
         def backprop(dy: Tensor) -> Optional[Tensor]:
-            with gradients(), torch.autocast(self.device.type, enabled=False):
+            with gradients(), without_autocast(self.device):
                 y.backward(dy)
             return x.grad
 
@@ -264,9 +265,10 @@ class TorchShim(Shim):
         if self.cache is not None:
             self.cache.clear()
 
-    def _autocast(self) -> torch.autocast:
-        enabled = self.mixed_precision and has_bfloat16_units(self.device)
-        return torch.autocast(self.device.type, torch.bfloat16, enabled=enabled)
+    def _autocast(self) -> AbstractContextManager:
+        if self.mixed_precision and has_bfloat16_units(self.device):
+            return torch.autocast(self.device.type, torch.bfloat16)
+        return without_autocast(self.device)
 
 
 def initialize_modules(model: Model, X: Any = None, Y: Any = None) -> None:

@@ -193,6 +193,13 @@ def test_mixed_precision_needs_a_cpu_with_amx(monkeypatch):
         assert_allclose(mixed.predict([X])[0], Y, atol=1e-5)
 
 
+def test_without_mixed_precision_no_lock_of_autocast_is_taken(monkeypatch):
+    monkeypatch.setattr(torch, "clear_autocast_cache", lambda: pytest.fail("takes the lock"))
+    Ys, backprop = build_encoder().begin_update(documents())
+    backprop(Ys)
+    build_encoder().predict(documents())
+
+
 def test_initialize_draws_new_weights():
     model = build_encoder()
     torch.manual_seed(0)
