@@ -112,3 +112,22 @@ def scrambled(layer: Model) -> Model:
         shape = layer.get_param(name).shape
         layer.set_param(name, generator.standard_normal(shape, dtype="float32"))
     return layer
+
+
+def transition_matrix(scores: numpy.ndarray) -> numpy.ndarray:
+    """The score of each tag (column) after each tag (row), of the parameter `transitions`: one by
+    one, as they are defined."""
+    number = scores.shape[1]
+    names = ["O", *(f"{letter}{label}" for label in range(number // 4) for letter in "BILU")]
+    matrix = numpy.full((number, number), -numpy.inf)
+    for x, before in enumerate(names):
+        for y, after in enumerate(names):
+            if before[0] in "BI":
+                if after[0] in "IL" and after[1:] == before[1:]:
+                    matrix[x, y] = scores["BI".index(before[0]), y]
+            elif after[0] in "OBU":
+                if before == "O":
+                    matrix[x, y] = scores[0, y]
+                else:
+                    matrix[x, y] = scores[2 if after == "O" else 3, x] + scores[1, y]
+    return matrix

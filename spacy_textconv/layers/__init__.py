@@ -3,7 +3,7 @@
 from .biluo import BiluoTags
 from .characters import CharacterEmbedding, WordCharacters
 from .convolution import Convolution, GapNorm, LockedDropout
-from .crf import LinearChains
+from .crf import LinearChains, split_sizes
 from .densenet import DenseStack
 from .dilated import DilatedStack
 from .embedding import WordDropout, WordEmbedding
@@ -17,10 +17,12 @@ from .receptive_field import (
     stack_receptive_field,
 )
 from .shrinking import ConvPooling, Pyramid, ShrinkingConvolution
+from .transitions import KINDS, BiluoTransitions, extend_transitions
 
 __all__ = [
     "AttentionPooling",
     "BiluoTags",
+    "BiluoTransitions",
     "CharacterEmbedding",
     "ConvPooling",
     "Convolution",
@@ -29,6 +31,7 @@ __all__ = [
     "DilatedStack",
     "GapNorm",
     "Hidden",
+    "KINDS",
     "KMaxPooling",
     "LockedDropout",
     "LinearChains",
@@ -44,7 +47,9 @@ __all__ = [
     "WordCharacters",
     "WordDropout",
     "WordEmbedding",
+    "extend_transitions",
     "receptive_fields",
     "slice_documents",
+    "split_sizes",
     "stack_receptive_field",
 ]

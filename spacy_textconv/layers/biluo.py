@@ -42,13 +42,6 @@ class BiluoTags:
             names += [f"{letter}-{label}" for letter in "BILU"]
         return {name: i for i, name in enumerate(names)}
 
-    @cached_property
-    def transitions(self) -> ndarray:
-        """Whether a tag (column) can come after a tag (row). *Shape:* (tags, tags)"""
-        entity = (numpy.arange(len(self)) + 3) // 4
-        inside = self.is_continued[:, None] & self.continues & (entity[:, None] == entity)
-        return inside | (~self.is_continued[:, None] & ~self.continues)
-
     def of_tags(self, values: ndarray) -> ndarray:
         """Give each tag the value of its label, and O 0.
 

@@ -2,16 +2,20 @@
 
 All documents are worked on side by side: one step computes the first tokens of all of them, the
 next step the second tokens of those that have one, and so on. A step has so little to compute that
-numpy, on the CPU, is faster than torch on any device.
+numpy, on the CPU, is faster than torch on any device. It has its tokens in columns, which computes
+the same tag of many of them at once.
 """
 
-from functools import cached_property
 from itertools import pairwise
-from typing import NamedTuple, Optional, Sequence
+from typing import Callable, Iterator, List, NamedTuple, Optional, Sequence, Tuple
 
 import numpy
-import torch
 from numpy import ndarray
+
+from .transitions import KINDS, BiluoTransitions
+
+# So many scores, or those of one step if they are more, are worked on at a time.
+BLOCK_SCORES = 2**19
 
 
 class LinearChains:
@@ -19,75 +23,134 @@ class LinearChains:
     emission and transition scores, and its probability is proportional to the exponential of its
     score (Lafferty et al. 2001, "Conditional random fields", section 3).
 
-    What is impossible has the score minus infinity: a transition, or a tag of some token. At least
-    one sequence of each document has to be possible. The possible scores of a token should differ
-    by less than 200, or probabilities can be lost to underflow.
+    Tags that are impossible for a token have the score minus infinity. At least one sequence of
+    each document has to be possible. The possible scores of a token should differ by less than 200,
+    or probabilities can be lost to underflow.
+
+    A long document is worked on in blocks of steps, and needs little memory beside the emission
+    scores and what is returned.
 
     emissions (ndarray): The score of each tag of each token, all documents end to end. *Shape:*
         (tokens, tags)
-    transitions (ndarray): The score of each tag (column) after each tag (row). *Shape:* (tags,
-        tags)
+    transitions (BiluoTransitions): The scores of tags after other tags.
     lengths (Sequence[int]): The number of tokens of each document; may be 0.
     """
 
-    def __init__(self, emissions: ndarray, transitions: ndarray, lengths: Sequence[int]):
+    def __init__(self, emissions: ndarray, transitions: BiluoTransitions, lengths: Sequence[int]):
         self.emissions = emissions
         self.transitions = transitions
         self.lengths = numpy.asarray(lengths, dtype="int64")
+        # The document of each token.
+        self._documents = numpy.repeat(numpy.arange(len(self.lengths)), self.lengths)
+        self._highest = emissions.max(axis=1, initial=-numpy.inf)
+        self._blocks = self._make_blocks()
 
     @property
     def log_partition(self) -> ndarray:
         """The logarithm of the sum of the exponentials of all scores. *Shape:* (documents,)"""
-        terms = numpy.log(self._messages.scales) + self._highest
-        return numpy.bincount(self._documents, terms, minlength=len(self.lengths))
+        scales = numpy.empty(len(self.emissions))
+        for block, _, forward in self._from_the_last(self._potentials, self._sum_up):
+            scales[block.tokens] = forward.sum(axis=0)
+        return self._add_logarithms(scales)
 
-    @property
-    def tag_marginals(self) -> ndarray:
-        """The probability of each tag of each token: the derivative of the log partition by the
-        emission scores. *Shape:* (tokens, tags)"""
-        messages = self._messages
-        return messages.forward * messages.backward / messages.norms[:, None]
+    def gradients(self, weights: ndarray) -> Tuple[ndarray, ndarray, ndarray]:
+        """Compute the log partition and the derivatives of its weighted sum over all documents.
 
-    def transition_counts(self, weights: Optional[ndarray] = None) -> ndarray:
-        """Compute how often each transition is expected in all documents together: the derivative
-        of the sum of the log partitions by the transition scores.
+        The derivative of a document's by the emission scores is the probability of each tag of each
+        token. That by the scores of transitions is how often each is expected to be part of the
+        score.
 
-        weights (Optional[ndarray]): How much each document counts; None if all count once.
-            *Shape:* (documents,)
-        RETURNS (ndarray): *Shape:* (tags, tags)
+        weights (ndarray): How much each document counts in the sum. *Shape:* (documents,)
+        RETURNS (Tuple[ndarray, ndarray, ndarray]): The log partition, and the derivatives by the
+            emission scores and by those of transitions. *Shapes:* (documents,), (tokens, tags) and
+            (4, tags)
         """
-        messages = self._messages
-        later = (self._positions > 0).nonzero()[0]
-        arriving = self._potentials[later] * messages.backward[later]
-        arriving /= (messages.scales * messages.norms)[later, None]
-        if weights is not None:
-            arriving *= weights[self._documents[later], None]
-        return numpy.exp(self.transitions) * multiply(messages.forward[later - 1].T, arriving)
+        scales = numpy.empty(len(self.emissions))
+        d_emissions = numpy.empty_like(self.emissions)
+        d_transitions = numpy.zeros((KINDS, self.emissions.shape[1]))
+        for block, potentials, forward, backward in self._messages():
+            tokens = block.tokens
+            scales[tokens] = forward.sum(axis=0)
+            # In place, because new arrays of this size cost more than what is computed.
+            backward *= weights[self._documents[tokens]] / _sum_of_products(forward, backward)
+            d_emissions[tokens] = (forward * backward).T
+            potentials *= backward
+            d_transitions += self.transitions.counts(
+                forward.take(block.previous, axis=1), potentials[:, block.first_step.stop :]
+            )
+        return self._add_logarithms(scales), d_emissions, d_transitions
 
-    def best_paths(self) -> ndarray:
+    def log_loss(self, tags: ndarray) -> Tuple[float, ndarray, ndarray]:
+        """Compute the negative logarithm of the probability of what is known about the tags, summed
+        over the documents, and its derivatives. Where nothing is known, the loss is 0 (Tsuboi et
+        al. 2008, "Training conditional random fields using incomplete annotations", section 3).
+
+        tags (ndarray): The tag of each token, -1 where it is unknown. *Shape:* (tokens,)
+        RETURNS (Tuple[float, ndarray, ndarray]): The loss, and its derivatives by the emission
+            scores and by those of transitions. *Shapes:* (tokens, tags) and (4, tags)
+        """
+        unknown = numpy.bincount(self._documents, tags < 0, minlength=len(self.lengths))
+        weights = (unknown < self.lengths).astype("float64")
+        log_partition, d_emissions, d_transitions = self.gradients(weights)
+        loss = float(weights @ log_partition)
+        # Where everything is known, there is one sequence.
+        sure = (unknown == 0)[self._documents].nonzero()[0]
+        before, after = sure[:-1], sure[1:]
+        inside = self._documents[before] == self._documents[after]
+        pairs = tags[before[inside]], tags[after[inside]]
+        loss -= float(self.emissions[sure, tags[sure]].sum(dtype="float64"))
+        loss -= float(self.transitions.of_pairs(*pairs).sum())
+        d_emissions[sure, tags[sure]] -= 1.0
+        d_transitions -= self.transitions.count_pairs(*pairs)
+        # Where something is known, there are several.
+        partly = (unknown > 0) & (unknown < self.lengths)
+        tokens = partly[self._documents].nonzero()[0]
+        chains = LinearChains(
+            self.emissions[tokens], self.transitions, self.lengths[partly].tolist()
+        ).restrict(tags[tokens])
+        log_partition, d_known, d_known_transitions = chains.gradients(numpy.ones(partly.sum()))
+        loss -= float(log_partition.sum())
+        d_emissions[tokens] -= d_known
+        d_transitions -= d_known_transitions
+        return loss, d_emissions, d_transitions
+
+    def restrict(self, tags: ndarray) -> "LinearChains":
+        """Leave only those sequences that agree with what is known about the tags.
+
+        tags (ndarray): The tag of each token, -1 where it is unknown. *Shape:* (tokens,)
+        RETURNS (LinearChains): The remaining sequences.
+        """
+        tokens = (tags >= 0).nonzero()[0]
+        emissions = self.emissions.copy()
+        emissions[tokens] = -numpy.inf
+        emissions[tokens, tags[tokens]] = self.emissions[tokens, tags[tokens]]
+        return LinearChains(emissions, self.transitions, self.lengths.tolist())
+
+    def best_paths(self, bonus: ndarray) -> ndarray:
         """Find the sequence with the highest score (the algorithm of Viterbi).
 
+        bonus (ndarray): What each tag adds to the score here. *Shape:* (tags,)
         RETURNS (ndarray): The tag of each token. *Shape:* (tokens,)
         """
-        # The score of the best sequence that ends in each tag, with the documents in columns, which
-        # takes the maximum of many at once. *Shape:* (tags, tokens)
-        scores = self.emissions[self._order].T.copy()
-        steps = list(pairwise(self._bounds))
-        previous = scores[:, :0]
-        for start, stop in steps:
-            now = scores[:, start:stop]
-            if start:
-                arriving = previous[:, None, : stop - start] + self.transitions[:, :, None]
-                now += arriving.max(axis=0)
-            previous = now
-        tags = numpy.empty(scores.shape[1], dtype="int64")
-        following = tags[:0]
-        for start, stop in reversed(steps):
-            now = scores[:, start:stop]
-            now[:, : len(following)] += self.transitions[:, following]
-            following = tags[start:stop] = now.argmax(axis=0)
-        paths = numpy.empty_like(tags)
-        paths[self._order] = tags
+        paths = numpy.empty(len(self.emissions), dtype="int64")
+
+        def load(tokens: ndarray) -> ndarray:
+            scores = self._scores(tokens)
+            scores += bonus[:, None]
+            return scores
+
+        following = None
+        for block, _, scores in self._from_the_last(load, self._find_best):
+            before = self.transitions.best_before(scores)
+            tags = numpy.empty_like(block.tokens)
+            tags[block.ends] = scores[:, block.ends].argmax(axis=0)
+            if following is not None:
+                tags[block.last_step] = following
+            columns = numpy.arange(len(tags))
+            for previous, now in reversed(block.pairs):
+                tags[previous] = before[tags[now], columns[previous]]
+            following = tags[block.first_step]
+            paths[block.tokens] = tags
         return paths
 
     def span_probabilities(self, tags: ndarray, starts: ndarray, stops: ndarray) -> ndarray:
@@ -100,106 +163,174 @@ class LinearChains:
             *Shape:* (spans,)
         RETURNS (ndarray): *Shape:* (spans,)
         """
-        messages = self._messages
-        tokens = numpy.arange(len(tags))
-        # What each tag contributes after the tag before it.
+        # For the tag of each token: its share of all that comes before the tokens after it, what it
+        # contributes after the tag before it, and what follows it.
+        forward_shares, backward_shares = numpy.empty((2, len(tags)))
         factors = numpy.ones(len(tags) + 1)
-        factors[:-1] = self._potentials[tokens, tags] / messages.scales
-        factors[1:-1] *= numpy.exp(self.transitions[tags[:-1], tags[1:]])
-        factors[starts] = messages.forward[starts, tags[starts]]
+        for block, potentials, forward, backward in self._messages():
+            tokens, scales = block.tokens, forward.sum(axis=0)
+            entries = tags[tokens], numpy.arange(len(tokens))
+            forward_shares[tokens] = forward[entries] / scales
+            factors[tokens] = potentials[entries] / scales
+            totals = _sum_of_products(forward, backward)
+            backward_shares[tokens] = backward[entries] * scales / totals
+        factors[1:-1] *= numpy.exp(self.transitions.of_pairs(tags[:-1], tags[1:]))
+        factors[starts] = forward_shares[starts]
         products = numpy.multiply.reduceat(factors, numpy.stack([starts, stops], axis=1).ravel())
-        ends = stops - 1
-        rest = messages.backward[ends, tags[ends]] / messages.norms[ends]
-        return numpy.minimum(products[::2] * rest, 1.0)
+        return numpy.minimum(products[::2] * backward_shares[stops - 1], 1.0)
 
-    @cached_property
-    def _messages(self) -> "_Messages":
-        """Sums over all that can come before and after a token, scaled at each token so that they
-        neither grow nor vanish (Rabiner 1989, "A tutorial on hidden Markov models", section V.A).
+    def _messages(self) -> Iterator[Tuple["_Block", ndarray, ndarray, ndarray]]:
+        """Compute the sums over all that can come before and after a token, scaled at each token so
+        that they neither grow nor vanish (Rabiner 1989, "A tutorial on hidden Markov models",
+        section V.A).
+
+        YIELDS (Tuple[_Block, ndarray, ndarray, ndarray]): The blocks from the last to the first,
+            each with the potentials, with the sums over all that can come before each tag (with
+            itself), and with those over all that can follow. *Shape:* (tags, tokens)
         """
-        matrix = numpy.exp(self.transitions.astype("float64"))
-        # Backward messages are the forward ones of mirrored documents, computed in the same steps.
-        mirrored = self._mirror[self._order]
-        sums = self._potentials[numpy.stack([self._order, mirrored])]
-        matrices = numpy.stack([matrix, matrix.T])
-        totals = numpy.empty((2, len(mirrored), 1))
-        ones = numpy.ones((2, len(matrix), 1))
-        previous = sums[:, :0]
-        for start, stop in pairwise(self._bounds):
-            now = sums[:, start:stop]
-            if start:
-                now *= multiply(previous[:, : stop - start], matrices)
-            totals[:, start:stop] = multiply(now, ones)
-            now /= totals[:, start:stop]
-            previous = now
-        forward, following = numpy.empty_like(sums)
-        forward[self._order], following[mirrored] = sums
-        scales = numpy.empty(len(mirrored))
-        scales[self._order] = totals[0, :, 0]
-        backward = numpy.ones_like(forward)
-        inner = (self._mirror_positions > 0).nonzero()[0]
-        backward[inner] = multiply(following[inner + 1], matrix.T)
-        return _Messages(forward, backward, scales, (forward * backward).sum(axis=1))
+        following = None
+        for block, potentials, forward in self._from_the_last(self._potentials, self._sum_up):
+            backward = numpy.ones_like(potentials)
+            if following is not None:
+                backward[:, block.last_step] = following
+            for previous, now in reversed(block.pairs):
+                arriving = potentials[:, now] * backward[:, now]
+                backward[:, previous] = self.transitions.sums_before(arriving)
+            following = backward[:, block.first_step].copy()
+            yield block, potentials, forward, backward
 
-    @cached_property
-    def _highest(self) -> ndarray:
-        return self.emissions.max(axis=1, initial=-numpy.inf)
+    def _from_the_last(
+        self,
+        load: Callable[[ndarray], ndarray],
+        run: Callable[[ndarray, "_Block"], None],
+    ) -> Iterator[Tuple["_Block", ndarray, ndarray]]:
+        """Go through the blocks from the last to the first, with values that are computed from the
+        first to the last. All but those of the last block are computed twice: those of all blocks
+        at once would take too much memory.
 
-    @cached_property
-    def _potentials(self) -> ndarray:
-        return numpy.exp((self.emissions - self._highest[:, None]).astype("float64"))
+        load (Callable[[ndarray], ndarray]): Gets what tokens start with. *Shape:* (tags, tokens)
+        run (Callable[[ndarray, _Block], None]): Computes all steps of a block but the first, in
+            place.
+        YIELDS (Tuple[_Block, ndarray, ndarray]): The blocks, what their tokens start with, and
+            their values.
+        """
 
-    @cached_property
-    def _documents(self) -> ndarray:
-        """The document of each token."""
-        return numpy.repeat(numpy.arange(len(self.lengths)), self.lengths)
+        def compute(block: "_Block", start: ndarray, first: Optional[ndarray]) -> ndarray:
+            values = start.copy()
+            if first is not None:
+                values[:, block.first_step] = first
+            run(values, block)
+            return values
 
-    @cached_property
-    def _positions(self) -> ndarray:
-        """The position of each token in its document."""
-        starts = self.lengths.cumsum() - self.lengths
-        return numpy.arange(len(self._documents)) - starts[self._documents]
+        firsts: List[Optional[ndarray]] = [None]
+        for block in self._blocks[:-1]:
+            values = compute(block, load(block.tokens), firsts[-1])
+            firsts.append(values[:, block.last_step].copy())
+        for block in reversed(self._blocks):
+            start = load(block.tokens)
+            yield block, start, compute(block, start, firsts.pop())
 
-    @cached_property
-    def _mirror_positions(self) -> ndarray:
-        """The position of each token, counted from the end of its document."""
-        return self.lengths[self._documents] - 1 - self._positions
+    def _sum_up(self, values: ndarray, block: "_Block") -> None:
+        """Multiply potentials by the sums over all that can come before."""
+        for previous, now in block.pairs:
+            current = values[:, now]
+            current *= self.transitions.sums_after(values[:, previous])
 
-    @cached_property
-    def _mirror(self) -> ndarray:
-        """The token that each one would be if its document were read backwards."""
-        return numpy.arange(len(self._documents)) + self._mirror_positions - self._positions
+    def _find_best(self, values: ndarray, block: "_Block") -> None:
+        """Add the score of the best sequence that can come before."""
+        for previous, now in block.pairs:
+            current = values[:, now]
+            current += self.transitions.best_after(values[:, previous])
 
-    @cached_property
-    def _order(self) -> ndarray:
-        """The tokens in the order of the steps. The longest documents come first in each step, so
-        that those which go on are the first ones of the step before."""
+    def _scores(self, tokens: ndarray) -> ndarray:
+        """The scores of tokens. *Shape:* (tags, tokens)"""
+        return self.emissions[tokens].T.astype("float64", order="C")
+
+    def _potentials(self, tokens: ndarray) -> ndarray:
+        """Their exponentials, as shares of the highest of the token. *Shape:* (tags, tokens)"""
+        scores = self._scores(tokens)
+        scores -= self._highest[tokens]
+        return numpy.exp(scores, out=scores)
+
+    def _add_logarithms(self, scales: ndarray) -> ndarray:
+        """Compute the log partition of each document from the sum of the potentials that go into
+        each token, when those before it add up to 1."""
+        terms = numpy.log(scales) + self._highest
+        return numpy.bincount(self._documents, terms, minlength=len(self.lengths))
+
+    def _make_blocks(self) -> List["_Block"]:
+        """Cut the steps into blocks, each of which begins with the last step of the one before."""
+        stops = self.lengths.cumsum()
+        positions = numpy.arange(len(self._documents)) - (stops - self.lengths)[self._documents]
+        is_end = positions == (self.lengths - 1)[self._documents]
+        # The longest documents come first in each step, so that those which go on are the first
+        # ones of the step before.
         ranks = numpy.empty_like(self.lengths)
         ranks[(-self.lengths).argsort(kind="stable")] = numpy.arange(len(self.lengths))
-        return (self._positions * len(self.lengths) + ranks[self._documents]).argsort()
+        order = (positions * len(self.lengths) + ranks[self._documents]).argsort()
+        sizes = numpy.bincount(positions)
+        bounds = numpy.append(0, sizes.cumsum())
+        blocks = []
+        for part in split_sizes(sizes.tolist(), BLOCK_SCORES // self.emissions.shape[1]):
+            first = max(part.start - 1, 0)
+            steps = list(pairwise((bounds[first : part.stop + 1] - bounds[first]).tolist()))
+            tokens = order[bounds[first] : bounds[part.stop]]
+            before, now = sizes[first : part.stop - 1], sizes[first + 1 : part.stop]
+            blocks.append(
+                _Block(
+                    tokens=tokens,
+                    first_step=slice(*steps[0]),
+                    last_step=slice(*steps[-1]),
+                    pairs=[
+                        (slice(start, start + stop - middle), slice(middle, stop))
+                        for (start, _), (middle, stop) in pairwise(steps)
+                    ],
+                    previous=numpy.arange(sizes[first], len(tokens)) - numpy.repeat(before, now),
+                    ends=is_end[tokens].nonzero()[0],
+                )
+            )
+        return blocks
 
-    @cached_property
-    def _bounds(self) -> Sequence[int]:
-        """Where each step begins, and where the last one ends."""
-        return [0, *numpy.bincount(self._positions).cumsum().tolist()]
 
+def split_sizes(sizes: Sequence[int], most: int) -> List[slice]:
+    """Split a sequence into parts.
 
-def multiply(a: ndarray, b: ndarray) -> ndarray:
-    """Multiply matrices with torch: threads of numpy's own would wait for those of torch, which
-    stay busy for a while after their work."""
-    return (torch.from_numpy(a) @ torch.from_numpy(b)).numpy()
-
-
-class _Messages(NamedTuple):
+    sizes (Sequence[int]): The sizes of the items.
+    most (int): The largest size of a part of more than one item.
+    RETURNS (List[slice]): The parts.
     """
-    forward (ndarray): For each tag, the sum over all that can come before it, with itself, as
-        shares of 1. *Shape:* (tokens, tags)
-    backward (ndarray): For each tag, the sum over all that can follow. *Shape:* (tokens, tags)
-    scales (ndarray): What each forward message was divided by. *Shape:* (tokens,)
-    norms (ndarray): The sum of forward times backward. *Shape:* (tokens,)
+    parts, start, total = [], 0, 0
+    for i, size in enumerate(sizes):
+        if total + size > most and i > start:
+            parts.append(slice(start, i))
+            start, total = i, 0
+        total += size
+    if sizes:
+        parts.append(slice(start, len(sizes)))
+    return parts
+
+
+class _Block(NamedTuple):
+    """Some steps, whose tokens are the columns of arrays.
+
+    tokens (ndarray): The tokens in the order of the steps. *Shape:* (columns,)
+    first_step (slice): The columns of the first step.
+    last_step (slice): The columns of the last step.
+    pairs (List[Tuple[slice, slice]]): For each step but the first, the columns of the tokens just
+        before, and its own.
+    previous (ndarray): The same for all of these steps: the column before each. *Shape:* (columns
+        without those of the first step,)
+    ends (ndarray): The columns of the last tokens of documents.
     """
 
-    forward: ndarray
-    backward: ndarray
-    scales: ndarray
-    norms: ndarray
+    tokens: ndarray
+    first_step: slice
+    last_step: slice
+    pairs: List[Tuple[slice, slice]]
+    previous: ndarray
+    ends: ndarray
+
+
+def _sum_of_products(a: ndarray, b: ndarray) -> ndarray:
+    """Multiply two arrays and add up each column, without an array of the products."""
+    return numpy.einsum("tn,tn->n", a, b)

@@ -11,7 +11,7 @@ from thinc.util import get_width, torch2xp, xp2torch
 from torch import Tensor, nn
 
 from ..errors import Errors, Warnings
-from ..layers import Hidden
+from ..layers import KINDS, Hidden, extend_transitions
 from .attend import is_pooling
 from .compose import check_tok2vec, checked, fix_outputs
 from .documents import document_vectors
@@ -32,9 +32,9 @@ def build_tag_crf_v1(
     *, tok2vec: Model[List[Doc], List[Floats2d]], nO: Optional[int] = None
 ) -> Model[List[Doc], List[Floats2d]]:
     """Build the model of a linear-chain CRF: a linear map from the vector of each token to the
-    scores of the tags, and a parameter with the score of each tag (column) after each tag (row),
-    which belongs to the layer that the reference `transitions` leads to. Which of them are possible
-    is up to the component. Tag 0 stands for nothing of interest (O).
+    scores of the tags, and a parameter with the scores of tags after other tags, which belongs to
+    the layer that the reference `transitions` leads to. Tag 0 stands for nothing of interest (O),
+    and there are four tags for each label (B, I, L, U).
 
     tok2vec (Model[List[Doc], List[Floats2d]]): The token vectors.
     nO (Optional[int]): The number of tags; null leaves it to the component, which knows the labels.
@@ -74,8 +74,9 @@ def resize_output(model: EmbedT, nO: int) -> None:
         b[number:] -= NEW_TAG_MARGIN
         new.get_ref("linear").set_param("W", W)
         new.get_ref("linear").set_param("b", b)
-        scores = cast(Floats2d, old.get_param("transitions"))[tags][:, tags]
-        new.set_param("transitions", scores)
+        ops = model.ops
+        scores = extend_transitions(ops.to_numpy(old.get_param("transitions")), nO)
+        new.set_param("transitions", ops.asarray2f(cast(Floats2d, scores)))
     model.replace_node(old, new)
     model.set_dim("nO", nO, force=True)
 
@@ -100,7 +101,7 @@ def tag_scores_init(
 ) -> None:
     nO = model.get_dim("nO")
     model.layers[0].initialize(X=X)
-    model.set_param("transitions", model.ops.alloc2f(nO, nO))
+    model.set_param("transitions", model.ops.alloc2f(KINDS, nO))
 
 
 def tag_scores_forward(

@@ -4,7 +4,20 @@ import warnings
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
-from typing import Any, Callable, Dict, Iterable, List, Literal, Optional, Set, Tuple, Union, cast
+from typing import (
+    Any,
+    Callable,
+    Dict,
+    Iterable,
+    Iterator,
+    List,
+    Literal,
+    Optional,
+    Set,
+    Tuple,
+    Union,
+    cast,
+)
 
 import numpy
 import torch
@@ -23,17 +36,22 @@ from thinc.types import Floats2d
 from torch import Tensor
 
 from ..errors import Errors, Warnings
-from ..layers import BiluoTags, LinearChains
+from ..layers import KINDS, BiluoTags, BiluoTransitions, LinearChains, split_sizes
 from ..layers.checks import check_choice, check_probability
 
 LOSSES = ("crf", "token")
 PROBABILITY = "probability"
 # What the label that a probability belongs to is stored as, beside it.
 PREDICTED_LABEL = "predicted_label"
+# Documents with so many scores in all are worked on side by side: with more, arrays are too large
+# for the caches of a CPU.
+GROUP_SCORES = 2**17
 # `calibrate` keeps to what can be told from a small dev set. The temperature stays in this range.
 MIN_TEMPERATURE, MAX_TEMPERATURE = 0.5, 4.0
 # So many times its square is what a label's bias has to gain in log-probability.
 BIAS_COST = 20.0
+# The search for both ends when the loss of a token changes by less than this.
+MIN_CHANGE = 1e-8
 # The offsets to choose from, and what each unit of them has to gain in F1.
 OFFSETS = numpy.linspace(-1.0, 2.0, 13).tolist()
 OFFSET_COST = 0.02
@@ -271,25 +289,13 @@ class ConvEntityRecognizer(TrainablePipe):
             token, token after the last one, label and probability.
         """
         docs = list(docs)
-        entities: List[List[EntityT]] = [[] for _ in docs]
         lengths = [len(doc) for doc in docs]
         if not any(lengths):
-            return entities
-        emissions = self._emissions(self.model.predict(docs))
-        _exclude_impossible(docs, emissions, self.tags)
-        chains = self._chains(emissions, lengths, self.cfg["temperature"], self._biases())
-        tags = self._best_tags(chains, self.cfg["offset"])
-        starts, stops, labels = self.tags.entities(tags)
-        probabilities = chains.span_probabilities(tags, starts, stops)
-        ends = numpy.cumsum(lengths)
-        owners = numpy.searchsorted(ends, starts, side="right")
-        offsets = (ends - lengths)[owners]
-        columns = (owners, starts - offsets, stops - offsets, labels, probabilities)
-        for owner, start, stop, label, probability in zip(
-            *(column.tolist() for column in columns), strict=True
-        ):
-            if probability >= self.threshold:
-                entities[owner].append((start, stop, self.labels[label], probability))
+            return [[] for _ in docs]
+        scores = self.model.predict(docs)
+        entities = []
+        for group, _ in self._groups(lengths):
+            entities += self._find_entities(docs[group], self._emissions(scores[group]))
         return entities
 
     def set_annotations(self, docs: Iterable[Doc], scores: List[List[EntityT]]) -> None:
@@ -412,17 +418,25 @@ class ConvEntityRecognizer(TrainablePipe):
         if not (gold >= 0).any():
             return self.cfg["temperature"]
         docs = [_without_predictions(eg.predicted) for eg in examples]
-        lengths = [len(doc) for doc in docs]
-        emissions = self._emissions(self.model.predict(docs))
-        self._fit_probabilities(emissions, gold, lengths)
-        _exclude_impossible(docs, emissions, self.tags)
-        chains = self._chains(emissions, lengths, self.cfg["temperature"], self._biases())
+        groups = list(self._groups([len(doc) for doc in docs]))
+        emissions = [self._emissions(self.model.predict(docs[group])) for group, _ in groups]
+        self._fit_probabilities(
+            [
+                (scores, gold[tokens], [len(doc) for doc in docs[group]])
+                for scores, (group, tokens) in zip(emissions, groups, strict=True)
+            ]
+        )
+        paths = numpy.empty((len(OFFSETS), len(gold)), dtype="int64")
+        for scores, (group, tokens) in zip(emissions, groups, strict=True):
+            chains = self._calibrated_chains(docs[group], scores)
+            for path, offset in zip(paths, OFFSETS, strict=True):
+                path[tokens] = self._best_tags(chains, offset)
 
-        def gain(offset: float) -> float:
-            f_score = self._f_score(self._best_tags(chains, offset), gold)
-            return f_score - OFFSET_COST * abs(offset)
-
-        self.cfg["offset"] = max(OFFSETS, key=gain)
+        gains = [
+            self._f_score(path, gold) - OFFSET_COST * abs(offset)
+            for path, offset in zip(paths, OFFSETS, strict=True)
+        ]
+        self.cfg["offset"] = OFFSETS[gains.index(max(gains))]
         return self.cfg["temperature"]
 
     def rehearse(self, *args: Any, **kwargs: Any) -> Dict[str, float]:
@@ -482,13 +496,13 @@ class ConvEntityRecognizer(TrainablePipe):
                 )
             )
 
-    def _fit_probabilities(self, emissions: ndarray, gold: ndarray, lengths: List[int]) -> None:
-        """Set the temperature and the biases to those with the lowest loss."""
-        known = _known_only(emissions, gold)
-        # What is impossible adds nothing to any gradient.
-        scores, transitions = (
-            numpy.nan_to_num(x, neginf=0.0) for x in (emissions, self._transitions())
-        )
+    def _fit_probabilities(self, groups: List[Tuple[ndarray, ndarray, List[int]]]) -> None:
+        """Set the temperature and the biases to those with the lowest loss.
+
+        groups (List[Tuple[ndarray, ndarray, List[int]]]): The scores and the gold tags of some
+            documents, and their lengths.
+        """
+        transitions = self._transitions()
         # The logarithm of the temperature, and the biases.
         numbers = torch.zeros(1 + len(self.labels), dtype=torch.float64, device="cpu")
         numbers.grad = torch.zeros_like(numbers)
@@ -499,23 +513,27 @@ class ConvEntityRecognizer(TrainablePipe):
 
         def loss() -> float:
             temperature, biases = settings()
-            everything, truth = (
-                self._chains(x, lengths, temperature, biases) for x in (emissions, known)
-            )
-            d_scores = everything.tag_marginals - truth.tag_marginals
-            d_transitions = everything.transition_counts() - truth.transition_counts()
+            total = BIAS_COST * float((biases**2).sum())
+            slope, d_biases = 0.0, 2 * BIAS_COST * biases
+            for emissions, gold, lengths in groups:
+                chains = self._chains(emissions, lengths, temperature, biases)
+                part, d_scores, d_transitions = chains.log_loss(gold)
+                total += part
+                slope -= numpy.multiply(d_scores, emissions, dtype="float64").sum()
+                slope -= (d_transitions * transitions).sum()
+                d_biases += self.tags.of_labels(d_scores.sum(axis=0, dtype="float64"))
+            is_free = MIN_TEMPERATURE < temperature < MAX_TEMPERATURE
             gradient = cast(Tensor, numbers.grad)
-            gradient[0] = 0.0
-            if MIN_TEMPERATURE < temperature < MAX_TEMPERATURE:
-                gradient[0] = -(d_scores * scores).sum() - (d_transitions * transitions).sum()
-                gradient[0] /= temperature
-            d_biases = self.tags.of_labels(d_scores.sum(axis=0))
-            gradient[1:] = torch.from_numpy(d_biases + 2 * BIAS_COST * biases)
-            total = float((everything.log_partition - truth.log_partition).sum())
-            return total + BIAS_COST * float((biases**2).sum())
+            gradient[0] = slope / temperature if is_free else 0.0
+            gradient[1:] = torch.from_numpy(d_biases)
+            return total
 
+        tokens = sum(len(gold) for _, gold, _ in groups)
         search = torch.optim.LBFGS(
-            [numbers], max_iter=50, tolerance_change=1e-6, line_search_fn="strong_wolfe"
+            [numbers],
+            max_iter=50,
+            tolerance_change=MIN_CHANGE * tokens,
+            line_search_fn="strong_wolfe",
         )
         search.step(loss)
         if numbers.isfinite().all():
@@ -529,19 +547,20 @@ class ConvEntityRecognizer(TrainablePipe):
         ops = self.model.ops
         emissions = self._emissions(scores)
         gold = self._gold_tags(examples)
-        known = _known_only(emissions, gold)
         lengths = [len(doc_scores) for doc_scores in scores]
-        if self.loss == "token":
-            # Each token as a document of its own.
-            none, single = numpy.zeros((len(self.tags), len(self.tags))), [1] * len(gold)
-            everything, truth = (LinearChains(x, none, single) for x in (emissions, known))
-        else:
-            everything, truth = (self._chains(x, lengths) for x in (emissions, known))
-        loss = float((everything.log_partition - truth.log_partition).sum())
+        loss, d_emissions = 0.0, numpy.empty_like(emissions)
+        d_transitions = numpy.zeros((KINDS, len(self.tags)))
+        # Of the loss by tokens, each token is a document of its own.
+        by_token = self.loss == "token"
+        sizes = [1] * len(gold) if by_token else lengths
+        make_chains = self._single_tokens if by_token else self._chains
+        for group, tokens in self._groups(sizes):
+            chains = make_chains(emissions[tokens], sizes[group])
+            part, d_emissions[tokens], d_part = chains.log_loss(gold[tokens])
+            loss += part
+            d_transitions += d_part
         if not numpy.isfinite(loss):
             raise ValueError(SpacyErrors.E910.format(name=self.name))
-        d_emissions = everything.tag_marginals - truth.tag_marginals
-        d_transitions = everything.transition_counts() - truth.transition_counts()
         if self.incorrect_spans_key is not None:
             loss += self._add_incorrect_spans(
                 examples, emissions, lengths, d_emissions, d_transitions
@@ -560,35 +579,36 @@ class ConvEntityRecognizer(TrainablePipe):
     ) -> float:
         """Compute the negative logarithm of the probability that a span is no entity, summed over
         all spans of which this is known, and add its gradients to those given."""
-        ends = numpy.cumsum(lengths)
-        owners, rows, known = [], [], []
+        spans = []
         for owner, eg in enumerate(examples):
             incorrect = eg.reference.spans.get(self.incorrect_spans_key, [])
             for span in eg.get_aligned_spans_y2x(incorrect, allow_overlap=True):
                 span = self._trim(span)
                 if len(span) and span.label_ in self.labels:
-                    tags = numpy.full(lengths[owner], -1)
-                    tags[span.start : span.end] = self.tags.of_entity(span.label_, len(span))
-                    owners.append(owner)
-                    rows.append(numpy.arange(ends[owner] - lengths[owner], ends[owner]))
-                    known.append(tags)
-        if not owners:
-            return 0.0
-        # Each span with a copy of its document, as it is and with the tags of the entity.
-        index, sizes = numpy.concatenate(rows), [lengths[owner] for owner in owners]
-        copies = emissions[index]
-        everything = self._chains(copies, sizes)
-        entity = self._chains(_known_only(copies, numpy.concatenate(known)), sizes)
-        probabilities = numpy.exp(entity.log_partition - everything.log_partition)
-        probabilities = numpy.minimum(probabilities, MAX_INCORRECT)
-        weights = probabilities / (1.0 - probabilities)
-        gradient = entity.tag_marginals - everything.tag_marginals
-        gradient *= numpy.repeat(weights, sizes)[:, None]
-        numpy.add.at(d_emissions, index, gradient)
-        if self.loss == "crf":
-            d_transitions += entity.transition_counts(weights)
-            d_transitions -= everything.transition_counts(weights)
-        return float(-numpy.log1p(-probabilities).sum())
+                    spans.append((owner, span))
+        ends = numpy.cumsum(lengths)
+        sizes = [lengths[owner] for owner, _ in spans]
+        loss = 0.0
+        for group, _ in self._groups(sizes):
+            # Each span with a copy of its document, as it is and with the tags of the entity.
+            rows, known = [], []
+            for owner, span in spans[group]:
+                rows.append(numpy.arange(ends[owner] - lengths[owner], ends[owner]))
+                known.append(numpy.full(lengths[owner], -1))
+                known[-1][span.start : span.end] = self.tags.of_entity(span.label_, len(span))
+            index = numpy.concatenate(rows)
+            everything = self._chains(emissions[index], sizes[group])
+            entity = everything.restrict(numpy.concatenate(known))
+            probabilities = numpy.exp(entity.log_partition - everything.log_partition)
+            probabilities = numpy.minimum(probabilities, MAX_INCORRECT)
+            weights = probabilities / (1.0 - probabilities)
+            for chains, sign in ((entity, 1.0), (everything, -1.0)):
+                _, d_part, d_part_transitions = chains.gradients(sign * weights)
+                numpy.add.at(d_emissions, index, d_part)
+                if self.loss == "crf":
+                    d_transitions += d_part_transitions
+            loss -= float(numpy.log1p(-probabilities).sum())
+        return loss
 
     def _gold_tags(self, examples: List[Example], *, allow_unknown: bool = False) -> ndarray:
         """Find the tag of each token, -1 where it is unknown, doesn't fit the tokens or belongs to
@@ -642,10 +662,38 @@ class ConvEntityRecognizer(TrainablePipe):
         ops = self.model.ops
         return ops.to_numpy(ops.xp.concatenate(scores))
 
+    def _groups(self, lengths: List[int]) -> Iterator[Tuple[slice, slice]]:
+        """Split a batch into groups with a limited number of scores.
+
+        lengths (List[int]): The number of tokens of each document.
+        YIELDS (Tuple[slice, slice]): The documents and the tokens of a group.
+        """
+        bounds = numpy.append(0, numpy.cumsum(lengths))
+        for group in split_sizes(lengths, GROUP_SCORES // len(self.tags)):
+            yield group, slice(bounds[group.start], bounds[group.stop])
+
+    def _find_entities(self, docs: List[Doc], emissions: ndarray) -> List[List[EntityT]]:
+        """Find the entities of a group of documents."""
+        chains = self._calibrated_chains(docs, emissions)
+        tags = self._best_tags(chains, self.cfg["offset"])
+        starts, stops, labels = self.tags.entities(tags)
+        probabilities = chains.span_probabilities(tags, starts, stops)
+        ends = chains.lengths.cumsum()
+        owners = numpy.searchsorted(ends, starts, side="right")
+        offsets = (ends - chains.lengths)[owners]
+        columns = (owners, starts - offsets, stops - offsets, labels, probabilities)
+        names = self.labels
+        entities: List[List[EntityT]] = [[] for _ in docs]
+        for owner, start, stop, label, probability in zip(
+            *(column.tolist() for column in columns), strict=True
+        ):
+            if probability >= self.threshold:
+                entities[owner].append((start, stop, names[label], probability))
+        return entities
+
     def _best_tags(self, chains: LinearChains, offset: float) -> ndarray:
         """Find the best sequence of tags of each document, O being less likely by the offset."""
-        emissions = chains.emissions - offset * self.tags.outside
-        return LinearChains(emissions, chains.transitions, chains.lengths.tolist()).best_paths()
+        return chains.best_paths(-offset * self.tags.outside)
 
     def _f_score(self, tags: ndarray, gold: ndarray) -> float:
         """Compare entities. Those with a token of which nothing is known are left out."""
@@ -665,9 +713,16 @@ class ConvEntityRecognizer(TrainablePipe):
         return numpy.array([self.cfg["biases"].get(label, 0.0) for label in self.labels])
 
     def _transitions(self) -> ndarray:
-        """The scores of transitions. *Shape:* (tags, tags)"""
+        """The scores of transitions. *Shape:* (4, tags)"""
         scores = self.model.get_ref("transitions").get_param("transitions")
-        return numpy.where(self.tags.transitions, self.model.ops.to_numpy(scores), -numpy.inf)
+        return self.model.ops.to_numpy(scores)
+
+    def _calibrated_chains(self, docs: List[Doc], emissions: ndarray) -> LinearChains:
+        """Join calibrated scores to the CRF over all sequences of tags that don't contradict what
+        is known about the tokens. The tags that do are excluded from `emissions`."""
+        _exclude_impossible(docs, emissions, self.tags)
+        lengths = [len(doc) for doc in docs]
+        return self._chains(emissions, lengths, self.cfg["temperature"], self._biases())
 
     def _chains(
         self,
@@ -676,17 +731,21 @@ class ConvEntityRecognizer(TrainablePipe):
         temperature: float = 1.0,
         biases: Optional[ndarray] = None,
     ) -> LinearChains:
-        """Join scores of tags and transitions to the CRF over all valid sequences. Tags that can't
-        begin or end a document are excluded from `emissions`."""
+        """Join scores of tags and transitions to the CRF over all valid sequences."""
         tags = self.tags
-        filled = numpy.array([length for length in lengths if length])
-        stops = filled.cumsum()
-        emissions[numpy.ix_(stops - filled, tags.continues)] = -numpy.inf
-        emissions[numpy.ix_(stops - 1, tags.is_continued)] = -numpy.inf
         scores = emissions / temperature
         if biases is not None:
             scores += tags.of_tags(biases)
-        return LinearChains(scores, self._transitions() / temperature, lengths)
+        # Tags that can't begin or end a document.
+        filled = numpy.array([length for length in lengths if length], dtype="int64")
+        stops = filled.cumsum()
+        scores[numpy.ix_(stops - filled, tags.continues)] = -numpy.inf
+        scores[numpy.ix_(stops - 1, tags.is_continued)] = -numpy.inf
+        return LinearChains(scores, BiluoTransitions(self._transitions() / temperature), lengths)
+
+    def _single_tokens(self, emissions: ndarray, lengths: List[int]) -> LinearChains:
+        """Take tokens as documents of their own, with any tag."""
+        return LinearChains(emissions, BiluoTransitions(self._transitions()), lengths)
 
 
 def _labels_of(examples: Iterable[Example]) -> List[str]:
@@ -697,15 +756,6 @@ def _labels_of(examples: Iterable[Example]) -> List[str]:
 def _uncalibrated() -> Dict[str, Any]:
     """What `calibrate` sets, as it is before: a new dictionary, as components change theirs."""
     return {"temperature": 1.0, "biases": {}, "offset": 0.0}
-
-
-def _known_only(emissions: ndarray, gold: ndarray) -> ndarray:
-    """Give all tags but those that are known the score minus infinity."""
-    rows = (gold >= 0).nonzero()[0]
-    known = emissions.copy()
-    known[rows] = -numpy.inf
-    known[rows, gold[rows]] = emissions[rows, gold[rows]]
-    return known
 
 
 def _exclude_impossible(docs: List[Doc], emissions: ndarray, tags: BiluoTags) -> None:

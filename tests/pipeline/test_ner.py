@@ -1,6 +1,7 @@
 """The entity recognizer."""
 
 import pickle
+import tracemalloc
 import warnings
 from itertools import product
 
@@ -16,10 +17,10 @@ from spacy.tokens import Doc, DocBin, Span, SpanGroup
 from spacy.training import Example
 from thinc.api import Adam
 
-from spacy_textconv.layers import BiluoTags, LinearChains
+from spacy_textconv.layers import BiluoTransitions, LinearChains
 from spacy_textconv.pipeline.ner import ConvEntityRecognizer, get_probability
 
-from ..util import listener, tok2vec
+from ..util import listener, tok2vec, transition_matrix
 
 ENTITIES = [
     (["Anna", "Smith", "sees", "Ben"], ["B-PERSON", "I-PERSON", "O", "B-PERSON"]),
@@ -38,7 +39,7 @@ def examples(nlp):
     ]
 
 
-def ner_pipeline(*, shared=False, get_examples=examples, **settings):
+def ner_pipeline(*, shared=False, get_examples=examples, labels=None, **settings):
     """An initialized entity recognizer, behind a listener or with a tok2vec of its own."""
     spacy.util.fix_random_seed(0)
     nlp = spacy.blank("en")
@@ -48,7 +49,9 @@ def ner_pipeline(*, shared=False, get_examples=examples, **settings):
         "@architectures": "spacy-textconv.TagCRF.v1",
         "tok2vec": listener() if shared else tok2vec(),
     }
-    nlp.add_pipe("textconv_ner", name="ner", config={"model": model, **settings})
+    ner = nlp.add_pipe("textconv_ner", name="ner", config={"model": model, **settings})
+    for label in labels or []:
+        ner.add_label(label)
     nlp.initialize(lambda: get_examples(nlp))
     return nlp
 
@@ -146,18 +149,18 @@ def test_averages_are_evaluated():
 
 def sequence_probabilities(component, doc):
     """The probability of each sequence of tags, by enumeration."""
-    tags = BiluoTags(component.labels)
-    names = list(tags.ids)
+    names = list(component.tags.ids)
     emissions = component.model.predict([doc])[0].astype("float64")
     transitions = component.model.get_ref("transitions").get_param("transitions")
+    transitions = transition_matrix(transitions)
     scores = {}
     for sequence in product(range(len(names)), repeat=len(doc)):
         steps = list(zip(sequence, sequence[1:], strict=False))
         if names[sequence[0]][0] in "IL" or names[sequence[-1]][0] in "BI":
             continue
-        if all(tags.transitions[step] for step in steps):
-            score = sum(emissions[i, tag] for i, tag in enumerate(sequence))
-            score += sum(transitions[step] for step in steps)
+        score = sum(transitions[step] for step in steps)
+        if score > -numpy.inf:
+            score += sum(emissions[i, tag] for i, tag in enumerate(sequence))
             scores[tuple(names[tag] for tag in sequence)] = numpy.exp(score)
     total = sum(scores.values())
     return {sequence: score / total for sequence, score in scores.items()}
@@ -215,16 +218,17 @@ def test_gradient_of_the_transitions():
     nlp.update(examples(nlp), sgd=False)
     gradient = transitions.get_grad("transitions")
     ids = component.tags.ids
-    for entry in [("O", "O"), ("B-PERSON", "L-PERSON"), ("O", "U-PERSON"), ("B-PERSON", "O")]:
-        row, column = (ids[name] for name in entry)
+    entries = [(0, "O"), (0, "L-PERSON"), (0, "U-PERSON"), (1, "O"), (1, "L-PLACE")]
+    entries += [(1, "B-PLACE"), (2, "U-PERSON"), (3, "L-PERSON"), (3, "O")]
+    for kind, name in entries:
+        entry = kind, ids[name]
         losses = []
         for step in (0.1, -0.2):
-            transitions.get_param("transitions")[row, column] += step
+            transitions.get_param("transitions")[entry] += step
             scores = component.model.predict([eg.predicted for eg in examples(nlp)])
             losses.append(component.get_loss(examples(nlp), scores)[0])
-        transitions.get_param("transitions")[row, column] += 0.1
-        slope = (losses[0] - losses[1]) / 0.2
-        assert_allclose(gradient[row, column], slope, rtol=0.02, atol=1e-4)
+        transitions.get_param("transitions")[entry] += 0.1
+        assert_allclose(gradient[entry], (losses[0] - losses[1]) / 0.2, rtol=0.02, atol=1e-4)
 
 
 def incorrect_example(nlp, annotated):
@@ -282,14 +286,14 @@ def test_gradient_of_the_transitions_for_incorrect_spans():
     gradient = transitions.get_grad("transitions")
     scores = component.model.predict([example.predicted])
     ids = component.tags.ids
-    for entry in [("B-PERSON", "L-PERSON"), ("O", "U-PLACE"), ("O", "O")]:
-        row, column = (ids[name] for name in entry)
+    for kind, name in [(0, "L-PERSON"), (0, "U-PLACE"), (0, "O"), (2, "U-PLACE"), (3, "L-PERSON")]:
+        entry = kind, ids[name]
         losses = []
         for step in (0.1, -0.2):
-            transitions.get_param("transitions")[row, column] += step
+            transitions.get_param("transitions")[entry] += step
             losses.append(component.get_loss([example], scores)[0])
-        transitions.get_param("transitions")[row, column] += 0.1
-        assert_allclose(gradient[row, column], (losses[0] - losses[1]) / 0.2, rtol=0.02, atol=1e-4)
+        transitions.get_param("transitions")[entry] += 0.1
+        assert_allclose(gradient[entry], (losses[0] - losses[1]) / 0.2, rtol=0.02, atol=1e-4)
 
 
 def test_learns_from_incorrect_spans():
@@ -764,6 +768,53 @@ def test_a_hundred_thousand_tokens(nlp):
     assert [token.ent_iob_ for token in doc[:12]] == [tag[0] for tag in sum(ents, [])]
 
 
+@pytest.mark.parametrize("loss", ["crf", "token"])
+def test_working_in_groups_changes_nothing(loss, monkeypatch):
+    nlp = ner_pipeline(incorrect_spans_key="wrong", loss=loss)
+    train(nlp, steps=8)
+    component = nlp.get_pipe("ner")
+    made = [*examples(nlp), Example(nlp.make_doc(""), nlp.make_doc(""))]
+    made += [incorrect_example(nlp, annotated) for annotated in (True, False)]
+    docs = [eg.predicted for eg in made]
+
+    def results():
+        scores = component.model.predict(docs)
+        loss, gradients = component.get_loss(made, scores)
+        component.calibrate(made)
+        found = [
+            (i, *entity)
+            for i, entities in enumerate(component.predict(docs))
+            for entity in entities
+        ]
+        assert found
+        numbers = [loss, *component._biases(), component.cfg["temperature"]]
+        numbers += [probability for *_, probability in found]
+        return [entity[:-1] for entity in found], numbers, numpy.concatenate(gradients)
+
+    entities, numbers, gradients = results()
+    monkeypatch.setattr("spacy_textconv.pipeline.ner.GROUP_SCORES", 1)
+    monkeypatch.setattr("spacy_textconv.layers.crf.BLOCK_SCORES", 1)
+    entities_of_groups, numbers_of_groups, gradients_of_groups = results()
+    assert entities_of_groups == entities
+    assert_allclose(numbers_of_groups, numbers, rtol=1e-3)
+    assert_allclose(gradients_of_groups, gradients, atol=1e-5)
+
+
+def test_a_thousand_labels():
+    labels = [f"LABEL{i}" for i in range(998)]
+    nlp = ner_pipeline(labels=[*LABELS, *labels])
+    component = nlp.get_pipe("ner")
+    made = examples(nlp) * 10
+    tracemalloc.start()
+    nlp.update(made, sgd=Adam(0.01))
+    component.calibrate(made)
+    list(nlp.pipe([eg.predicted for eg in made]))
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    # As many numbers as there are pairs of tags would take more.
+    assert peak < 4 * len(component.tags) ** 2
+
+
 def reversed_labels(nlp):
     """Examples where every other document has the labels the wrong way round."""
     swap = {"PERSON": "PLACE", "PLACE": "PERSON"}
@@ -837,7 +888,6 @@ def test_calibration_finds_the_lowest_loss(get_examples):
     made = [eg for get in (*[examples] * 6, get_examples) for eg in get(nlp)]
     scores = numpy.concatenate(ner.model.predict([eg.predicted for eg in made]))
     transitions = ner.model.get_ref("transitions").get_param("transitions")
-    transitions = numpy.where(ner.tags.transitions, transitions, -numpy.inf)
     lengths = [len(eg.predicted) for eg in made]
     gold = [ner.tags.ids[name] for eg in made for name in eg.get_aligned_ner()]
     stops = numpy.cumsum(lengths)
@@ -850,7 +900,9 @@ def test_calibration_finds_the_lowest_loss(get_examples):
         tokens = numpy.arange(len(gold))
         truth[tokens, gold] = everything[tokens, gold]
         total, known = (
-            LinearChains(x, transitions / temperature, lengths).log_partition.sum()
+            LinearChains(
+                x, BiluoTransitions(transitions / temperature), lengths
+            ).log_partition.sum()
             for x in (everything, truth)
         )
         return total - known + 20.0 * sum(bias**2 for bias in biases)
