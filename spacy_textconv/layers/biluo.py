@@ -5,8 +5,7 @@ Tag 0 is O. Label 0 has the tags 1 to 4 (B, I, L, U), label 1 the tags 5 to 8, a
 a new label leaves all earlier tags where they are.
 """
 
-from functools import cached_property
-from typing import Dict, List, Sequence, Tuple
+from typing import List, Sequence, Tuple
 
 import numpy
 from numpy import ndarray
@@ -16,6 +15,10 @@ class BiluoTags:
     """What can be said about the tags of some labels.
 
     labels (Sequence[str]): The labels.
+
+    ids (Dict[str, int]): The tags by name, such as "B-PERSON".
+    opens, closes, continues, is_continued (ndarray): Which tags are those of the first token of an
+        entity, of its last one, of one after another, and of one before another. *Shape:* (tags,)
     """
 
     def __init__(self, labels: Sequence[str]):
@@ -25,6 +28,8 @@ class BiluoTags:
         self.closes = numpy.isin(letters, ["L", "U"])
         self.continues = numpy.isin(letters, ["I", "L"])
         self.is_continued = numpy.isin(letters, ["B", "I"])
+        names = ["O", *(f"{letter}-{label}" for label in self.labels for letter in "BILU")]
+        self.ids = {name: i for i, name in enumerate(names)}
 
     def __len__(self) -> int:
         return len(self.opens)
@@ -33,14 +38,6 @@ class BiluoTags:
     def outside(self) -> ndarray:
         """Which tag is O. *Shape:* (tags,)"""
         return ~(self.opens | self.continues)
-
-    @cached_property
-    def ids(self) -> Dict[str, int]:
-        """The tags by name, such as "B-PERSON"."""
-        names = ["O"]
-        for label in self.labels:
-            names += [f"{letter}-{label}" for letter in "BILU"]
-        return {name: i for i, name in enumerate(names)}
 
     def of_tags(self, values: ndarray) -> ndarray:
         """Give each tag the value of its label, and O 0.
