@@ -16,6 +16,9 @@ from .transitions import KINDS, BiluoTransitions
 
 # So many scores, or those of one step if they are more, are worked on at a time.
 BLOCK_SCORES = 2**19
+# Of these, so many are worked on at a time where tokens don't depend on each other: new arrays that
+# don't fit into a cache cost more than what is computed.
+CACHE_SCORES = 2**14
 
 
 class LinearChains:
@@ -71,13 +74,13 @@ class LinearChains:
         for block, potentials, forward, backward in self._messages():
             tokens = block.tokens
             scales[tokens] = forward.sum(axis=0)
-            # In place, because new arrays of this size cost more than what is computed.
             backward *= weights[self._documents[tokens]] / _sum_of_products(forward, backward)
             d_emissions[tokens] = (forward * backward).T
             potentials *= backward
-            d_transitions += self.transitions.counts(
-                forward.take(block.previous, axis=1), potentials[:, block.first_step.stop :]
-            )
+            arriving = potentials[:, block.first_step.stop :]
+            for part in _parts(arriving):
+                leaving = forward.take(block.previous[part], axis=1)
+                d_transitions += self.transitions.counts(leaving, arriving[:, part])
         return self._add_logarithms(scales), d_emissions, d_transitions
 
     def log_loss(self, tags: ndarray) -> Tuple[float, ndarray, ndarray]:
@@ -141,7 +144,9 @@ class LinearChains:
 
         following = None
         for block, _, scores in self._from_the_last(load, self._find_best):
-            before = self.transitions.best_before(scores)
+            before = numpy.empty(scores.shape, dtype="int32")
+            for part in _parts(scores):
+                before[:, part] = self.transitions.best_before(scores[:, part])
             tags = numpy.empty_like(block.tokens)
             tags[block.ends] = scores[:, block.ends].argmax(axis=0)
             if following is not None:
@@ -329,6 +334,13 @@ class _Block(NamedTuple):
     pairs: List[Tuple[slice, slice]]
     previous: ndarray
     ends: ndarray
+
+
+def _parts(columns: ndarray) -> List[slice]:
+    """Cut columns into parts that fit into a cache."""
+    height, width = columns.shape
+    step = max(CACHE_SCORES // height, 1)
+    return [slice(start, start + step) for start in range(0, width, step)]
 
 
 def _sum_of_products(a: ndarray, b: ndarray) -> ndarray:

@@ -53,6 +53,7 @@ class BiluoTransitions:
         self._arriving = scores[:BEFORE_OUTSIDE].astype("float64")
         self._leaving = numpy.full_like(self._arriving, -numpy.inf)
         self._leaving[:, layout.ends] = scores[BEFORE_OUTSIDE:, layout.ends]
+        self._exit_scores = self._leaving[:, layout.exits, None]
         # The same, read backwards.
         first, second = self._arriving
         departing = self._leaving.copy()
@@ -121,7 +122,7 @@ class BiluoTransitions:
         leaving = self._leave(scores)
         first, second = self._best_ways(scores, leaving.max(axis=1))
         tags = numpy.broadcast_to(numpy.arange(len(scores))[:, None], scores.shape)
-        tags = numpy.concatenate([tags, leaving.argmax(axis=1)])
+        tags = numpy.concatenate([tags, self._layout.exits[leaving.argmax(axis=1)]])
         sources = self._layout.sources
         return numpy.where(first >= second, sources[0][:, None], tags[sources[1]])
 
@@ -160,8 +161,8 @@ class BiluoTransitions:
         return numpy.stack([numpy.bincount(parts[kind], minlength=number) for kind in range(KINDS)])
 
     def _leave(self, scores: ndarray) -> ndarray:
-        """Add the scores before O and before entities. *Shape:* (2, tags, columns)"""
-        return scores + self._leaving[:, :, None]
+        """Add the scores before O and before entities. *Shape:* (2, exits, columns)"""
+        return scores.take(self._layout.exits, axis=0) + self._exit_scores
 
     def _best_ways(self, scores: ndarray, leaving: ndarray) -> ndarray:
         """The highest sums for each of the two ways in which each tag is reached.
@@ -181,12 +182,14 @@ class _Layout(NamedTuple):
         starts of entities after O, the one above it for those after entities. *Shape:* (2, tags)
     starts (ndarray): All B and U. *Shape:* (2 * labels,)
     ends (ndarray): All L and U. *Shape:* (2 * labels,)
+    exits (ndarray): The same after O, so that there is one at least. *Shape:* (1 + 2 * labels,)
     """
 
     sources: ndarray
     targets: ndarray
     starts: ndarray
     ends: ndarray
+    exits: ndarray
 
 
 @cache
@@ -198,7 +201,7 @@ def _layout(number: int) -> _Layout:
     sources[1, starts] = targets[1, ends] = number + 1
     sources[:, I] = sources[:, L] = tags[B], tags[I]
     targets[:, B] = targets[:, I] = tags[I], tags[L]
-    return _Layout(sources, targets, starts, ends)
+    return _Layout(sources, targets, starts, ends, numpy.append(0, ends))
 
 
 class _Sums:
