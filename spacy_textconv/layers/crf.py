@@ -18,7 +18,7 @@ from .transitions import KINDS, BiluoTransitions
 BLOCK_SCORES = 2**19
 # Of these, so many are worked on at a time where tokens don't depend on each other: new arrays that
 # don't fit into a cache cost more than what is computed.
-CACHE_SCORES = 2**14
+CACHE_SCORES = 2**15
 
 
 class LinearChains:
