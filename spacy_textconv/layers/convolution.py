@@ -9,9 +9,9 @@ from .checks import check_choice, check_kernel_size, check_positive
 from .packing import Packing
 
 INITIALIZATIONS = ("kaiming", "identity")
-# With a gain of 1, spaCy's tagger needs twice as many steps to learn two sentences by heart as on
-# spaCy's own CNN.
-OUTPUT_GAIN = 4.0
+# With 1, heads learn a few sentences by heart more slowly than spaCy's own tests allow. With 4, it
+# is as fast as on spaCy's CNN, but entities are found a little worse.
+OUTPUT_GAIN = 2.0
 
 
 class Convolution(nn.Module):

@@ -828,7 +828,7 @@ def reversed_labels(nlp):
 
 def test_calibration_makes_the_truth_most_probable():
     nlp = ner_pipeline()
-    train(nlp, steps=8)
+    train(nlp, steps=12)
     ner = nlp.get_pipe("ner")
 
     before = [found(nlp(eg.predicted)) for eg in examples(nlp)]
