@@ -107,11 +107,10 @@ class LinearChains:
         d_transitions -= self.transitions.count_pairs(*pairs)
         # Where something is known, there are several.
         partly = (unknown > 0) & (unknown < self.lengths)
-        tokens = partly[self._documents].nonzero()[0]
-        chains = LinearChains(
-            self.emissions[tokens], self.transitions, self.lengths[partly].tolist()
-        ).restrict(tags[tokens])
-        log_partition, d_known, d_known_transitions = chains.gradients(numpy.ones(partly.sum()))
+        chains, tokens = self._take(partly)
+        log_partition, d_known, d_known_transitions = chains.restrict(tags[tokens]).gradients(
+            numpy.ones(partly.sum())
+        )
         loss -= float(log_partition.sum())
         d_emissions[tokens] -= d_known
         d_transitions -= d_known_transitions
@@ -168,6 +167,13 @@ class LinearChains:
             *Shape:* (spans,)
         RETURNS (ndarray): *Shape:* (spans,)
         """
+        documents = numpy.zeros(len(self.lengths), dtype="bool")
+        documents[self._documents[starts]] = True
+        if not documents[self.lengths > 0].all():
+            # Most documents have no entity.
+            chains, tokens = self._take(documents)
+            places = numpy.searchsorted(tokens, starts)
+            return chains.span_probabilities(tags[tokens], places, places + stops - starts)
         # For the tag of each token: its share of all that comes before the tokens after it, what it
         # contributes after the tag before it, and what follows it.
         forward_shares, backward_shares = numpy.empty((2, len(tags)))
@@ -183,6 +189,16 @@ class LinearChains:
         factors[starts] = forward_shares[starts]
         products = numpy.multiply.reduceat(factors, numpy.stack([starts, stops], axis=1).ravel())
         return numpy.minimum(products[::2] * backward_shares[stops - 1], 1.0)
+
+    def _take(self, documents: ndarray) -> Tuple["LinearChains", ndarray]:
+        """Leave only some documents.
+
+        documents (ndarray): Which ones. *Shape:* (documents,)
+        RETURNS (Tuple[LinearChains, ndarray]): Their chains and their tokens.
+        """
+        tokens = documents[self._documents].nonzero()[0]
+        lengths = self.lengths[documents].tolist()
+        return LinearChains(self.emissions[tokens], self.transitions, lengths), tokens
 
     def _messages(self) -> Iterator[Tuple["_Block", ndarray, ndarray, ndarray]]:
         """Compute the sums over all that can come before and after a token, scaled at each token so
