@@ -53,11 +53,6 @@ def check_kernel_size(value: int) -> None:
         raise ValueError(Errors.E002.format(value=value, lower=value - 1, upper=value + 1))
 
 
-def check_dilations(value: Collection[int]) -> None:
-    """Raise a ValueError unless there is a dilation of at least 1 for at least one layer."""
-    check_positives("dilations", value)
-
-
 def check_choice(name: str, value: str, choices: Collection[str]) -> None:
     """Raise a ValueError unless the value is one of the choices."""
     if value not in choices:

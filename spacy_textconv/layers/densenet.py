@@ -8,10 +8,10 @@ from torch import Tensor, nn
 from .blocks import ACTIVATIONS
 from .checks import (
     check_choice,
-    check_dilations,
     check_dropout,
     check_kernel_size,
     check_positive,
+    check_positives,
 )
 from .convolution import Convolution, GapNorm, LockedDropout, OutputNorm
 from .packing import PackedStack, Packing
@@ -93,7 +93,7 @@ class DenseStack(PackedStack):
         check_positive("width", width)
         check_positive("growth_rate", growth_rate)
         check_kernel_size(kernel_size)
-        check_dilations(dilations)
+        check_positives("dilations", dilations)
         if bottleneck is not None:
             check_positive("bottleneck", bottleneck)
         check_choice("activation", activation, ACTIVATIONS)

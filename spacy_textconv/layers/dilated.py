@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from .blocks import BLOCKS, BlockSettings
-from .checks import check_choice, check_dilations, check_dropout, check_positive
+from .checks import check_choice, check_dropout, check_positive, check_positives
 from .convolution import LockedDropout, OutputNorm
 from .packing import PackedStack, Packing
 from .receptive_field import stack_receptive_field
@@ -100,7 +100,7 @@ class DilatedStack(PackedStack):
         initialization: str = "kaiming",
     ):
         super().__init__()
-        check_dilations(dilations)
+        check_positives("dilations", dilations)
         check_choice("block", block, BLOCKS)
         check_choice("connection", connection, CONNECTIONS)
         check_positive("iterations", iterations)

@@ -73,8 +73,7 @@ class BiluoTransitions:
         values (ndarray): *Shape:* (tags, any number)
         RETURNS (ndarray): *Shape:* (tags, any number)
         """
-        terms = self._forward.terms(values)
-        return terms[0] + terms[1]
+        return self._forward.totals(values)
 
     def sums_before(self, values: ndarray) -> ndarray:
         """Scale the values of the tags after so that they add up to 1, multiply them by the
@@ -83,8 +82,7 @@ class BiluoTransitions:
         values (ndarray): *Shape:* (tags, any number)
         RETURNS (ndarray): *Shape:* (tags, any number)
         """
-        terms = self._backward.terms(values)
-        return terms[0] + terms[1]
+        return self._backward.totals(values)
 
     def counts(self, before: ndarray, after: ndarray) -> ndarray:
         """Multiply the values of each pair of tags and the exponential of the score of the
@@ -235,6 +233,11 @@ class _Sums:
         terms = extended.take(self._others, axis=0)
         terms *= self._factors
         return terms
+
+    def totals(self, values: ndarray) -> ndarray:
+        """Add both terms of each tag up. *Shape:* (tags, columns)"""
+        first, second = self.terms(values)
+        return first + second
 
 
 def extend_transitions(scores: ndarray, number: int) -> ndarray:
