@@ -2,11 +2,12 @@
 
 from .biluo import BiluoTags
 from .characters import CharacterEmbedding, WordCharacters
-from .convolution import Convolution, GapNorm, LockedDropout
+from .convolution import Convolution, GapNorm
 from .crf import LinearChains, split_sizes
 from .densenet import DenseStack
 from .dilated import DilatedStack
-from .embedding import WordDropout, WordEmbedding
+from .dropout import Dropout, LockedDropout, WordDropout, set_dropout
+from .embedding import WordEmbedding
 from .hidden import Hidden
 from .packing import PackedStack, Packing, Slice, slice_documents
 from .pooling import AttentionPooling, KMaxPooling, LogMeanExpPooling, MeanPooling, Pooling
@@ -29,6 +30,7 @@ __all__ = [
     "ConvolutionShape",
     "DenseStack",
     "DilatedStack",
+    "Dropout",
     "GapNorm",
     "Hidden",
     "KINDS",
@@ -49,6 +51,7 @@ __all__ = [
     "WordEmbedding",
     "extend_transitions",
     "receptive_fields",
+    "set_dropout",
     "slice_documents",
     "split_sizes",
     "stack_receptive_field",

@@ -1,4 +1,4 @@
-"""Convolution over packed rows, and what stands around it in a block."""
+"""Convolution over packed rows, and the normalizations around it."""
 
 import torch
 import torch.nn.functional as F
@@ -110,28 +110,6 @@ class OutputNorm(nn.LayerNorm):
     def reset_parameters(self) -> None:
         super().reset_parameters()
         nn.init.constant_(self.weight, OUTPUT_GAIN)
-
-
-class LockedDropout(nn.Dropout):
-    """Dropout with one mask for all the rows of a document (Gal and Ghahramani 2016, section 4).
-
-    On a CPU, drawing a value for each element costs more than the convolution itself; this draws
-    one for each document and column.
-
-    p (float): The probability that a column is dropped.
-    """
-
-    def forward(self, x: Tensor, packing: Packing) -> Tensor:  # type: ignore[override]
-        """
-        x (Tensor): *Shape:* (rows, width)
-        packing (Packing): Where the documents lie.
-        RETURNS (Tensor): *Shape:* (rows, width)
-        """
-        if not self.training or self.p == 0.0:
-            return x
-        keep = 1.0 - self.p
-        mask = x.new_empty(len(packing.lengths), x.shape[1]).bernoulli_(keep).div_(keep)
-        return x * mask.index_select(0, packing.document_of_row)
 
 
 def initialize_(weight: Tensor, initialization: str) -> None:

@@ -6,14 +6,9 @@ import torch
 from torch import Tensor, nn
 
 from .blocks import ACTIVATIONS
-from .checks import (
-    check_choice,
-    check_dropout,
-    check_kernel_size,
-    check_positive,
-    check_positives,
-)
-from .convolution import Convolution, GapNorm, LockedDropout, OutputNorm
+from .checks import check_choice, check_kernel_size, check_positive, check_positives
+from .convolution import Convolution, GapNorm, OutputNorm
+from .dropout import LockedDropout
 from .packing import PackedStack, Packing
 from .receptive_field import stack_receptive_field
 
@@ -75,7 +70,8 @@ class DenseStack(PackedStack):
     bottleneck (Optional[int]): The width of the bottleneck before each convolution in growth
         rates; None for none.
     activation (str): "gelu", "mish", "relu", "silu" or "tanh".
-    dropout (float): The probability that a column that a layer adds is dropped.
+    dropout (Optional[float]): The probability that a column that a layer adds is dropped; None for
+        that of the training.
     """
 
     def __init__(
@@ -87,7 +83,7 @@ class DenseStack(PackedStack):
         dilations: Sequence[int] = (1, 2, 4, 1),
         bottleneck: Optional[int] = 4,
         activation: str = "gelu",
-        dropout: float = 0.0,
+        dropout: Optional[float] = 0.0,
     ):
         super().__init__()
         check_positive("width", width)
@@ -97,7 +93,6 @@ class DenseStack(PackedStack):
         if bottleneck is not None:
             check_positive("bottleneck", bottleneck)
         check_choice("activation", activation, ACTIVATIONS)
-        check_dropout(dropout)
         self.layers = nn.ModuleList(
             DenseLayer(
                 in_width=width + i * growth_rate,

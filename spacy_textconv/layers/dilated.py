@@ -1,13 +1,14 @@
 """Stacks of dilated convolutions, connected in one of three ways."""
 
-from typing import Dict, Sequence, Type
+from typing import Dict, Optional, Sequence, Type
 
 import torch
 from torch import Tensor, nn
 
 from .blocks import BLOCKS, BlockSettings
-from .checks import check_choice, check_dropout, check_positive, check_positives
-from .convolution import LockedDropout, OutputNorm
+from .checks import check_choice, check_positive, check_positives
+from .convolution import OutputNorm
+from .dropout import LockedDropout
 from .packing import PackedStack, Packing
 from .receptive_field import stack_receptive_field
 
@@ -82,7 +83,8 @@ class DilatedStack(PackedStack):
         Strubell et al. 2017, section 4.1).
     activation (str): "gelu", "mish", "relu", "silu" or "tanh". The gated block has its gate
         instead.
-    dropout (float): The probability that a column of a block's output is dropped.
+    dropout (Optional[float]): The probability that a column of a block's output is dropped; None
+        for that of the training.
     initialization (str): "kaiming" or "identity".
     """
 
@@ -96,7 +98,7 @@ class DilatedStack(PackedStack):
         connection: str = "residual",
         iterations: int = 1,
         activation: str = "gelu",
-        dropout: float = 0.0,
+        dropout: Optional[float] = 0.0,
         initialization: str = "kaiming",
     ):
         super().__init__()
@@ -104,7 +106,6 @@ class DilatedStack(PackedStack):
         check_choice("block", block, BLOCKS)
         check_choice("connection", connection, CONNECTIONS)
         check_positive("iterations", iterations)
-        check_dropout(dropout)
         self.blocks = nn.ModuleList()
         self.connections = nn.ModuleList()
         for dilation in dilations:

@@ -7,48 +7,24 @@ from torch import Tensor, nn
 from torch.nn import Parameter
 
 from .characters import WordCharacters
-from .checks import check_dropout, check_positive, check_positives
+from .checks import check_positive, check_positives
+from .dropout import Dropout, WordDropout
 from .packing import PaddedLinear
 
 
-class WordDropout(nn.Module):
-    """Replace whole words by a learned vector, which stands for the unknown word (Qi et al. 2020,
-    as in the tagger of Stanza; dropping words at all: Iyyer et al. 2015, section 3.1).
-
-    width (int): The width of a word's vector.
-    p (Optional[float]): The probability that a word is replaced; None for one that will be set
-        later.
-    """
-
-    def __init__(self, *, width: int, p: Optional[float]):
-        super().__init__()
-        check_dropout(p, name="word_dropout")
-        self.p = p or 0.0
-        self.replacement = None if p == 0.0 else Parameter(torch.zeros(width))
-
-    def forward(self, x: Tensor) -> Tensor:
-        """
-        x (Tensor): *Shape:* (words, width)
-        RETURNS (Tensor): *Shape:* (words, width)
-        """
-        if not self.training or self.replacement is None or self.p == 0.0:
-            return x
-        dropped = torch.rand(len(x), 1, dtype=x.dtype, device=x.device) < self.p
-        return torch.where(dropped, self.replacement, x)
-
-
-class HashNoise(nn.Dropout):
+class HashNoise(Dropout):
     """Give some features random rows of their tables instead of their own. So look the features
     of a word that was never seen, which a network has to learn to live with.
 
     rows (Sequence[int]): The number of rows of each feature's table.
-    p (float): The probability that a feature of a word gets random rows.
+    p (Optional[float]): The probability that a feature of a word gets random rows; None for that
+        of the training.
     """
 
     rows: Tensor
     starts: Tensor
 
-    def __init__(self, *, rows: Sequence[int], p: float):
+    def __init__(self, *, rows: Sequence[int], p: Optional[float]):
         super().__init__(p)
         stops = torch.tensor(rows).cumsum(0)
         self.register_buffer("rows", torch.tensor(rows)[:, None], persistent=False)
@@ -83,10 +59,11 @@ class WordEmbedding(nn.Module):
     characters (Optional[WordCharacters]): What reads the characters of a word.
     vectors_width (int): The width of the vectors that come with a word, or 0.
     pieces (int): The number of linear maps that maxout chooses from.
-    dropout (float): In training, the probability that a hashed feature of a word type gets random
-        rows, and that a column of the other features is dropped.
+    dropout (Optional[float]): In training, the probability that a hashed feature of a word type
+        gets random rows, and that a column of the other features is dropped; None for that of the
+        training.
     word_dropout (Optional[float]): The probability that a token's vector is replaced in training;
-        None for one that will be set later.
+        None for that of the training.
     """
 
     def __init__(
@@ -98,7 +75,7 @@ class WordEmbedding(nn.Module):
         characters: Optional[WordCharacters] = None,
         vectors_width: int = 0,
         pieces: int = 3,
-        dropout: float = 0.0,
+        dropout: Optional[float] = 0.0,
         word_dropout: Optional[float] = 0.0,
     ):
         super().__init__()
@@ -107,12 +84,11 @@ class WordEmbedding(nn.Module):
         check_positive("pieces", pieces)
         if rows:
             check_positives("rows", rows)
-        check_dropout(dropout)
         table = torch.empty(sum(rows), table_width).uniform_(-0.1, 0.1)
         self.table = Parameter(table) if rows else None
         self.characters = characters
         self.noise = HashNoise(rows=rows, p=dropout)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         in_width = len(rows) * table_width + vectors_width
         self.mix = PaddedLinear(in_width + (characters.width if characters else 0), width * pieces)
         self.norm = nn.LayerNorm(width)

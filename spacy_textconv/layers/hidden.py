@@ -4,7 +4,8 @@ from typing import List, Optional
 
 from torch import nn
 
-from .checks import check_dropout, check_positive
+from .checks import check_positive
+from .dropout import Dropout
 from .packing import PaddedLinear
 
 
@@ -15,16 +16,18 @@ class Hidden(nn.Sequential):
 
     in_width (int): The number of columns of the input.
     width (Optional[int]): The number of columns of the hidden layer, or None for none.
-    dropout (float): The probability that a number is dropped.
+    dropout (Optional[float]): The probability that a number is dropped; None for that of the
+        training.
     """
 
-    def __init__(self, *, in_width: int, width: Optional[int] = None, dropout: float = 0.0):
+    def __init__(
+        self, *, in_width: int, width: Optional[int] = None, dropout: Optional[float] = 0.0
+    ):
         check_positive("in_width", in_width)
-        check_dropout(dropout)
-        layers: List[nn.Module] = [nn.Dropout(dropout)]
+        layers: List[nn.Module] = [Dropout(dropout)]
         if width is not None:
             check_positive("hidden_width", width)
             layers += [PaddedLinear(in_width, width), nn.GELU(), nn.LayerNorm(width)]
-            layers += [nn.Dropout(dropout)]
+            layers += [Dropout(dropout)]
         super().__init__(*layers)
         self.out_width = in_width if width is None else width

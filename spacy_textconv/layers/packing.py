@@ -63,8 +63,7 @@ def needed_gap(gap: int, longest: int) -> int:
 class Packing:
     """Where the documents of a batch lie in a buffer of rows.
 
-    lengths (Sequence[int]): The number of rows of each document, of which there is at least one;
-        may be 0.
+    lengths (Sequence[int]): The number of rows of each document; may be 0.
     gap (int): The number of zero rows that a network needs between two documents. There are fewer
         if the longest document is so short that they suffice.
     device (torch.device): Where the buffer is.
@@ -77,11 +76,11 @@ class Packing:
 
     def __init__(self, lengths: Sequence[int], gap: int, device: torch.device = CPU):
         self.lengths = lengths
-        self.longest = max(lengths)
+        self.longest = max(lengths, default=0)
         self.gap = needed_gap(gap, self.longest)
         self.device = device
-        self.starts = [0, *accumulate(length + self.gap for length in lengths[:-1])]
-        used = self.starts[-1] + lengths[-1]
+        *self.starts, end = accumulate((length + self.gap for length in lengths), initial=0)
+        used = end - self.gap
         self.rows = round_rows(used)
         ends = torch.tensor(self.starts[1:], dtype=torch.long, device=CPU) - self.gap
         between = ends.unsqueeze(1) + torch.arange(self.gap, device=CPU)

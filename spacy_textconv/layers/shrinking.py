@@ -138,7 +138,9 @@ class PyramidLevel(nn.Module):
         rows = rows.minimum(last[:, None])
         x = x.index_select(0, rows.flatten()).view(*rows.shape, x.shape[1]).amax(dim=1)
         packing = Packing(left.tolist(), self.gap, x.device)
-        starts = torch.tensor(packing.starts, device=x.device).repeat_interleave(left)
+        starts = torch.tensor(packing.starts, dtype=torch.long, device=x.device).repeat_interleave(
+            left
+        )
         places = starts + positions_in_documents(left)
         y = x.new_zeros(packing.rows, x.shape[1]).index_copy(0, places, x)
         for block in self.blocks:

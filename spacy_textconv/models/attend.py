@@ -1,12 +1,11 @@
 """The third step: vectors of the tokens of a document to one vector of the document."""
 
 from functools import partial
-from typing import Callable, List, Literal, Sequence, Tuple, Union, cast
+from typing import Callable, List, Literal, Optional, Sequence, Tuple, Union, cast
 
 import torch
 from thinc.api import Model
 from thinc.types import Floats2d
-from thinc.util import torch2xp, xp2torch
 from torch import Tensor
 
 from ..errors import Errors
@@ -14,8 +13,9 @@ from ..layers import AttentionPooling, ConvPooling, KMaxPooling, Pooling, Pyrami
 from ..layers.checks import check_choice, check_positive
 from ..layers.pooling import POOLINGS, make_pooling
 from .compose import check_arrays, reads_documents
-from .shim import TorchShim, gradients, initialize_modules, no_backprop, split_rows
+from .shim import TorchShim
 from .types import AttendT
+from .wrap import converting, get_shim, split_rows, tensor_to_array, to_tensor, wrap_module
 
 
 def build_pool_attend_v1(
@@ -163,38 +163,20 @@ def join_rows(model: AttendT, Xs: Sequence[Floats2d]) -> Tuple[Tensor, Tensor]:
             raise ValueError(Errors.E031.format(width=width, actual=X.shape[1]))
         # Some embedding layers give an empty document no columns either.
         parts.append(cast(Floats2d, X.reshape((len(X), width))))
-    device = cast(TorchShim, model.shims[0]).device
-    x = xp2torch(model.ops.xp.concatenate(parts).astype("float32", copy=False), device=device)
-    return x, torch.tensor([len(X) for X in Xs], dtype=torch.long, device=device)
+    x = to_tensor(model, model.ops.xp.concatenate(parts).astype("float32", copy=False))
+    return x, torch.tensor([len(X) for X in Xs], dtype=torch.long, device=x.device)
 
 
 def _attend(name: str, build: Callable[[], Union[Pooling, Pyramid]], width: int) -> AttendT:
-    shim = TorchShim(build)
-    return Model(
-        name,
-        forward,
-        init=initialize_modules,
-        dims={"nI": width, "nO": cast(Pooling, shim.module).out_width},
-        shims=[shim],
+    model = wrap_module(
+        name, build, converting(_rows_to_tensor, tensor_to_array), dims={"nI": width, "nO": None}
     )
+    model.set_dim("nO", cast(Pooling, get_shim(model).module).out_width)
+    return model
 
 
-@gradients()
-def forward(
-    model: AttendT, Xs: List[Floats2d], is_train: bool
-) -> Tuple[Floats2d, Callable[[Floats2d], List[Floats2d]]]:
-    shim = cast(TorchShim, model.shims[0])
+def _rows_to_tensor(
+    model: AttendT, Xs: List[Floats2d]
+) -> Tuple[Sequence[Tensor], Callable[[List[Optional[Tensor]]], List[Floats2d]]]:
     lengths = [len(X) for X in Xs]
-    if not any(lengths):
-        empty = model.ops.alloc2f(0, model.get_dim("nI"))
-        return model.ops.alloc2f(len(Xs), model.get_dim("nO")), lambda dY: [empty for _ in Xs]
-    x, sizes = join_rows(model, Xs)
-    if not is_train:
-        return cast(Floats2d, torch2xp(shim.predict(x, sizes))), no_backprop
-    Y, torch_backprop = shim.begin_update(x, sizes)
-
-    def backprop(dY: Floats2d) -> List[Floats2d]:
-        dX = torch_backprop(xp2torch(model.ops.as_contig(dY), device=shim.device))
-        return split_rows(cast(Tensor, dX), lengths)
-
-    return cast(Floats2d, torch2xp(Y)), backprop
+    return join_rows(model, Xs), lambda grads: split_rows(cast(Tensor, grads[0]), lengths)

@@ -24,52 +24,53 @@ class TypeCache:
     takes it. Only hashes and vectors are stored, no strings, so nothing in here depends on the
     memory zone of a vocab. Copies and pickles are empty.
 
-    Each time that everything is forgotten begins a new version.
+    All that is in it was computed with one version of the weights. What is looked up for another
+    one is unknown, and what was known before is forgotten then.
 
-    size (int): The number of places.
+    size (int): The number of places; with 0, nothing is ever known.
     width (int): The width of a vector.
     """
 
     def __init__(self, size: int, width: int):
         self.size = size
         self.width = width
-        self.version = 0
-        self.clear()
+        self.version: Optional[int] = None
+        self.keys: Optional[numpy.ndarray] = None
+        self.values: Optional[Tensor] = None
 
     def __reduce__(self) -> Tuple:
         return TypeCache, (self.size, self.width)
 
-    def clear(self) -> None:
-        """Forget everything."""
-        with LOCK:
-            self.version += 1
-            self.keys: Optional[numpy.ndarray] = None
-            self.values: Optional[Tensor] = None
-
-    def get(self, keys: numpy.ndarray, device: torch.device) -> Tuple[Tensor, numpy.ndarray]:
+    def get(
+        self, keys: numpy.ndarray, version: int, device: torch.device
+    ) -> Tuple[Tensor, numpy.ndarray]:
         """Look types up.
 
         keys (numpy.ndarray): 64-bit hashes, none of them 0. *Shape:* (types,)
+        version (int): The version of the weights.
         device (torch.device): Where the vectors are.
         RETURNS (Tuple[Tensor, numpy.ndarray]): A new tensor with the vectors of the known types,
             of shape (types, width), and the indices of the types that are unknown, whose rows hold
             nothing of use.
         """
-        places = keys % numpy.uint64(self.size)
         with LOCK:
+            if version != self.version:
+                self.version, self.keys, self.values = version, None, None
             if self.keys is None or self.values is None:
                 nothing = torch.empty(len(keys), self.width, dtype=torch.float32, device=device)
                 return nothing, numpy.arange(len(keys))
+            places = keys % numpy.uint64(self.size)
             unknown = (self.keys[places] != keys).nonzero()[0]
             index = torch.from_numpy(places.astype("int64")).to(device)
             return self.values.index_select(0, index), unknown
 
     def put(self, keys: numpy.ndarray, values: Tensor, version: int) -> None:
-        """Remember types, unless everything has been forgotten since.
+        """Remember types, unless another version of the weights has been asked for since.
 
         keys (numpy.ndarray): 64-bit hashes, none of them 0. *Shape:* (types,)
         values (Tensor): Their vectors. *Shape:* (types, width)
-        version (int): The version of the cache before the vectors were computed.
+        version (int): The version of the weights before the vectors were computed, which was
+            asked for.
         """
         places, first = numpy.unique(keys % numpy.uint64(self.size), return_index=True)
         index = torch.from_numpy(places.astype("int64")).to(values.device)

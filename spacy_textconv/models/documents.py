@@ -14,8 +14,9 @@ from ..errors import Errors
 from ..layers import PackedStack, Pooling, Slice, WordEmbedding, slice_documents
 from .attend import join_rows
 from .compose import check_vectors
-from .shim import TorchShim, no_backprop
+from .shim import TorchShim
 from .types import AttendT, ClassifyT, EmbedT
+from .wrap import get_shim, no_backprop
 
 # Prediction works through documents in slices of about so many tokens, where it can.
 SLICE_ROWS = 8192
@@ -112,7 +113,7 @@ def _predict_slices(
 ) -> Floats2d:
     tok2vec, *attends = model.layers
     # The poolings are all on one device.
-    shim = cast(TorchShim, attends[0].shims[0])
+    shim = get_shim(attends[0])
     lengths = [len(doc) for doc in docs]
     groups = slice_documents(
         lengths,

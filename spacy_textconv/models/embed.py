@@ -1,7 +1,7 @@
 """The first step: documents to vectors of tokens by themselves."""
 
 from functools import partial
-from typing import Any, Callable, List, Optional, Sequence, Tuple, Type, cast
+from typing import Any, Callable, List, Optional, Sequence, Tuple, cast
 
 import numpy
 import torch
@@ -10,11 +10,10 @@ from spacy.tokens import Doc
 from spacy.vectors import Mode, Vectors
 from thinc.api import Model
 from thinc.types import Floats2d
-from thinc.util import xp2torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from ..errors import Errors
-from ..layers import WordCharacters, WordDropout, WordEmbedding
+from ..layers import WordCharacters, WordEmbedding
 from ..layers.checks import check_natural, check_positive
 from .cache import TypeCache
 from .compose import check_documents
@@ -33,8 +32,17 @@ from .features import (
     reading_strings,
     type_attrs,
 )
-from .shim import TorchShim, gradients, initialize_modules, no_backprop, split_rows
+from .shim import gradients
 from .types import EmbedT
+from .wrap import (
+    converting,
+    get_shim,
+    no_backprop,
+    split_rows,
+    tensor_to_rows,
+    to_tensor,
+    wrap_module,
+)
 
 # Prediction embeds so many types at a time, so that a document of many words needs little memory.
 TYPES_PER_SLICE = 4096
@@ -117,35 +125,23 @@ def build_char_conv_embed_v1(
         rows=rows,
         table_width=table_width,
         vectors_width=static_vectors_width or 0,
-        dropout=0.0 if dropout is None else dropout,
+        dropout=dropout,
         word_dropout=word_dropout,
     )
-    follow_dropout: List[Type[nn.Module]] = []
-    if dropout is None:
-        follow_dropout.append(nn.Dropout)
-    if word_dropout is None:
-        follow_dropout.append(WordDropout)
-    shim = TorchShim(
-        build,
-        mixed_precision=mixed_precision,
-        follow_dropout=follow_dropout,
-        cache=TypeCache(cache_size, width) if cache_size else None,
-    )
-    return Model(
+    return wrap_module(
         "char_conv_embed",
+        build,
         forward,
-        init=initialize_modules,
         dims={"nO": width},
         attrs={
             "attrs": list(attrs),
             "rows": list(rows),
             "char_rows": char_rows if char_maps else 0,
-            "max_kernel_size": max(char_kernel_sizes) if char_maps else 0,
+            "max_kernel_size": max(char_kernel_sizes, default=0) if char_maps else 0,
             "static_vectors_width": static_vectors_width,
-            # `[training] dropout` is written to this attribute.
-            "dropout_rate": 0.0,
+            "cache": TypeCache(cache_size, width),
         },
-        shims=[shim],
+        mixed_precision=mixed_precision,
     )
 
 
@@ -161,32 +157,36 @@ def forward(
     model: EmbedT, docs: List[Doc], is_train: bool
 ) -> Tuple[List[Floats2d], Callable[[List[Floats2d]], List[Doc]]]:
     check_documents(model, docs)
-    shim = cast(TorchShim, model.shims[0])
-    lengths = [len(doc) for doc in docs]
-    if not any(lengths):
+    if not any(map(len, docs)):
         empty = model.ops.alloc2f(0, model.get_dim("nO"))
         return [empty for _ in docs], lambda dYs: []
-    types, type_of_token = find_word_types(docs, _key_attrs(model, docs))
-    tokens = torch.from_numpy(type_of_token).to(shim.device)
-    if not is_train:
-        Y = _predict_types(model, types).index_select(0, tokens)
-        return split_rows(Y, lengths), no_backprop
+    if is_train:
+        return _update(model, docs, is_train)
+    types, tokens = _find_types(model, docs)
+    Y = _predict_types(model, types).index_select(0, tokens)
+    return split_rows(Y, [len(doc) for doc in docs]), no_backprop
+
+
+def _read_types(
+    model: EmbedT, docs: List[Doc]
+) -> Tuple[Sequence[Any], Callable[[List[Optional[Tensor]]], List[Doc]]]:
+    types, tokens = _find_types(model, docs)
     vectors = _static_vectors(model, types)
-    hashes, characters = _features(model, types)
-    Y, torch_backprop = shim.begin_update(
-        hashes, characters, vectors, tokens, dropout=model.attrs["dropout_rate"]
-    )
+    return (*_features(model, types), vectors, tokens), lambda grads: []
 
-    def backprop(dYs: List[Floats2d]) -> List[Doc]:
-        torch_backprop(xp2torch(model.ops.xp.concatenate(dYs), device=shim.device))
-        return []
 
-    return split_rows(Y, lengths), backprop
+_update = converting(_read_types, tensor_to_rows)
+
+
+def _find_types(model: EmbedT, docs: List[Doc]) -> Tuple[WordTypes, Tensor]:
+    """Find the types of words, and the type of each token."""
+    types, type_of_token = find_word_types(docs, _key_attrs(model, docs))
+    return types, torch.from_numpy(type_of_token).to(get_shim(model).device)
 
 
 def _predict_types(model: EmbedT, types: WordTypes) -> Tensor:
     """Embed types: those that the cache knows come from there."""
-    shim = cast(TorchShim, model.shims[0])
+    shim, cache = get_shim(model), model.attrs["cache"]
     vectors = _static_vectors(model, types)
     keys = types.keys
     if vectors is not None:
@@ -194,21 +194,17 @@ def _predict_types(model: EmbedT, types: WordTypes) -> Tensor:
         bits = vectors.cpu().numpy().view("uint32").astype("uint64")
         seeds = numpy.arange(1, bits.shape[1] + 1, dtype="uint64") * GOLDEN
         keys = keys + mix_bits(bits + seeds).sum(axis=1, dtype="uint64")
-    if shim.cache is not None:
-        version = shim.cache.version
-        embedded, unknown = shim.cache.get(keys, shim.device)
-    else:
-        shape = len(types), model.get_dim("nO")
-        embedded = torch.empty(shape, dtype=torch.float32, device=shim.device)
-        unknown = numpy.arange(len(types))
+    version = shim.version
+    embedded, unknown = cache.get(keys, version, shim.device)
     for start in range(0, len(unknown), TYPES_PER_SLICE):
         part = unknown[start : start + TYPES_PER_SLICE]
         index = torch.from_numpy(part).to(shim.device)
         some = None if vectors is None else vectors.index_select(0, index)
-        embedded.index_copy_(0, index, shim.predict(*_features(model, types.take(part)), some))
-    if shim.cache is not None and len(unknown):
+        Y = cast(Tensor, shim.predict(*_features(model, types.take(part)), some))
+        embedded.index_copy_(0, index, Y)
+    if cache.size and len(unknown):
         index = torch.from_numpy(unknown).to(shim.device)
-        shim.cache.put(keys[unknown], embedded.index_select(0, index), version)
+        cache.put(keys[unknown], embedded.index_select(0, index), version)
     return embedded
 
 
@@ -226,7 +222,7 @@ def _features(
     model: EmbedT, types: WordTypes
 ) -> Tuple[Tensor, Optional[Tuple[Tensor, Tensor, Tensor, int]]]:
     """Make the features that are read from words."""
-    device = cast(TorchShim, model.shims[0]).device
+    device = get_shim(model).device
     char_rows = model.attrs["char_rows"]
     values = attr_values(types, model.attrs["attrs"])
     hashes = torch.from_numpy(hash_rows(values, model.attrs["rows"])).to(device)
@@ -261,5 +257,4 @@ def _static_vectors(model: EmbedT, types: WordTypes) -> Optional[Tensor]:
         vectors = table.get_batch(keys)
     if isinstance(table, Vectors) and table.mode == Mode.default:
         vectors = vectors * (table.find(keys=keys) >= 0)[:, None]
-    device = cast(TorchShim, model.shims[0]).device
-    return xp2torch(model.ops.asarray2f(vectors), device=device)
+    return to_tensor(model, model.ops.asarray2f(vectors))

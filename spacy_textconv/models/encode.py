@@ -1,26 +1,26 @@
 """The second step: vectors of tokens by themselves to vectors of tokens in context."""
 
 from functools import partial
-from typing import Callable, List, Literal, Optional, Sequence, Tuple, cast
+from typing import Any, Callable, List, Literal, Optional, Sequence, Tuple, cast
 
 from thinc.api import Model
 from thinc.types import Floats2d
-from thinc.util import torch2xp, xp2torch
+from thinc.util import torch2xp
 from torch import Tensor
 
 from ..errors import Errors
 from ..layers import (
     DenseStack,
     DilatedStack,
-    LockedDropout,
     PackedStack,
     Packing,
     Slice,
     slice_documents,
 )
 from .compose import check_arrays
-from .shim import BackpropT, TorchShim, gradients, initialize_modules, no_backprop
+from .shim import BackpropT, gradients
 from .types import EncoderForwardT, EncoderT
+from .wrap import apply_module, get_shim, no_backprop, to_tensor, wrap_module
 
 # Prediction works through a batch in slices of about this many numbers for each buffer, small
 # enough for the caches of a CPU, large enough to fill a GPU.
@@ -78,10 +78,10 @@ def build_dilated_conv_encoder_v1(
         connection=connection,
         iterations=iterations,
         activation=activation,
-        dropout=0.0 if dropout is None else dropout,
+        dropout=dropout,
         initialization=initialization,
     )
-    return _packed_encoder("dilated_conv_encoder", build, width, dropout, mixed_precision)
+    return _packed_encoder("dilated_conv_encoder", build, width, mixed_precision)
 
 
 def build_dense_conv_encoder_v1(
@@ -124,34 +124,28 @@ def build_dense_conv_encoder_v1(
         dilations=dilations,
         bottleneck=bottleneck,
         activation=activation,
-        dropout=0.0 if dropout is None else dropout,
+        dropout=dropout,
     )
-    return _packed_encoder("dense_conv_encoder", build, width, dropout, mixed_precision)
+    return _packed_encoder("dense_conv_encoder", build, width, mixed_precision)
 
 
 def _packed_encoder(
-    name: str,
-    build: Callable[[], PackedStack],
-    width: int,
-    dropout: Optional[float],
-    mixed_precision: bool,
+    name: str, build: Callable[[], PackedStack], width: int, mixed_precision: bool
 ) -> EncoderT:
     """Wrap a stack over packed rows, which has a `gap` and a `receptive_field`."""
-    shim = TorchShim(
-        build,
-        mixed_precision=mixed_precision,
-        follow_dropout=[LockedDropout] if dropout is None else [],
-    )
-    stack = cast(PackedStack, shim.module)
-    return Model(
+    model = wrap_module(
         name,
+        build,
         forward,
-        init=initialize_modules,
         dims={"nI": width, "nO": width},
-        # `[training] dropout` is written to the attribute `dropout_rate`.
-        attrs={"receptive_field": stack.receptive_field, "dropout_rate": 0.0},
-        shims=[shim],
+        mixed_precision=mixed_precision,
     )
+    model.attrs["receptive_field"] = _stack(model).receptive_field
+    return model
+
+
+def _stack(model: EncoderT) -> PackedStack:
+    return cast(PackedStack, get_shim(model).module)
 
 
 @gradients()
@@ -167,17 +161,16 @@ def forward(model: EncoderT, Xs: List[Floats2d], is_train: bool) -> EncoderForwa
 
 
 def _forward_train(model: EncoderT, Xs: List[Floats2d]) -> EncoderForwardT:
-    shim = cast(TorchShim, model.shims[0])
     lengths = [len(X) for X in Xs]
     empty = model.ops.alloc2f(0, model.get_dim("nO"))
     Ys = [empty] * len(Xs)
     passes: List[Tuple[List[int], Packing, BackpropT]] = []
     # No document is cut: it is not longer than its context.
-    for group in _slice(shim, lengths, halo=max(lengths, default=0)):
+    for group in _slice(model, lengths, halo=max(lengths, default=0)):
         documents = [part.document for part in group]
-        packing = _packing(shim, group)
+        packing = _packing(model, group)
         x = _pack(model, [Xs[i] for i in documents], packing)
-        Y, torch_backprop = shim.begin_update(x, packing, dropout=model.attrs["dropout_rate"])
+        Y, torch_backprop = apply_module(model, [x, packing], is_train=True)
         passes.append((documents, packing, torch_backprop))
         for i, rows in zip(documents, _unpack(Y, packing), strict=True):
             Ys[i] = rows
@@ -185,8 +178,8 @@ def _forward_train(model: EncoderT, Xs: List[Floats2d]) -> EncoderForwardT:
     def backprop(dYs: List[Floats2d]) -> List[Floats2d]:
         dXs = [empty] * len(dYs)
         for documents, packing, torch_backprop in passes:
-            dX = torch_backprop(_pack(model, [dYs[i] for i in documents], packing))
-            for i, rows in zip(documents, _unpack(cast(Tensor, dX), packing), strict=True):
+            dX, _ = torch_backprop(_pack(model, [dYs[i] for i in documents], packing))
+            for i, rows in zip(documents, _unpack(dX, packing), strict=True):
                 dXs[i] = rows
         return dXs
 
@@ -194,16 +187,15 @@ def _forward_train(model: EncoderT, Xs: List[Floats2d]) -> EncoderForwardT:
 
 
 def _predict(model: EncoderT, Xs: List[Floats2d]) -> List[Floats2d]:
-    shim = cast(TorchShim, model.shims[0])
     lengths = [len(X) for X in Xs]
     Ys = [model.ops.alloc2f(0, model.get_dim("nO"))] * len(Xs)
-    for group in _slice(shim, lengths, halo=model.attrs["receptive_field"] // 2):
-        packing = _packing(shim, group)
+    for group in _slice(model, lengths, halo=model.attrs["receptive_field"] // 2):
+        packing = _packing(model, group)
         rows = [Xs[part.document][part.context_start : part.context_stop] for part in group]
-        encoded = _unpack(shim.predict(_pack(model, rows, packing), packing), packing)
-        for part, Y in zip(group, encoded, strict=True):
+        Y, _ = apply_module(model, [_pack(model, rows, packing), packing], is_train=False)
+        for part, encoded in zip(group, _unpack(Y, packing), strict=True):
             first = part.start - part.context_start
-            wanted = Y[first : first + part.stop - part.start]
+            wanted = encoded[first : first + part.stop - part.start]
             if len(wanted) == lengths[part.document]:
                 # A view, as those of spaCy's encoders are.
                 Ys[part.document] = wanted
@@ -215,15 +207,14 @@ def _predict(model: EncoderT, Xs: List[Floats2d]) -> List[Floats2d]:
     return Ys
 
 
-def _slice(shim: TorchShim, lengths: List[int], halo: int) -> List[List[Slice]]:
-    stack = cast(PackedStack, shim.module)
-    size = SLICE_SIZE["cpu" if shim.device.type == "cpu" else "gpu"]
+def _slice(model: EncoderT, lengths: List[int], halo: int) -> List[List[Slice]]:
+    stack = _stack(model)
+    size = SLICE_SIZE["cpu" if get_shim(model).device.type == "cpu" else "gpu"]
     return slice_documents(lengths, max_rows=size // stack.buffer_width, gap=stack.gap, halo=halo)
 
 
-def _packing(shim: TorchShim, group: Sequence[Slice]) -> Packing:
-    gap = cast(PackedStack, shim.module).gap
-    return Packing([len(part) for part in group], gap, shim.device)
+def _packing(model: EncoderT, group: Sequence[Slice]) -> Packing:
+    return Packing([len(part) for part in group], _stack(model).gap, get_shim(model).device)
 
 
 def _pack(model: EncoderT, Xs: Sequence[Floats2d], packing: Packing) -> Tensor:
@@ -235,11 +226,10 @@ def _pack(model: EncoderT, Xs: Sequence[Floats2d], packing: Packing) -> Tensor:
         parts += (cast(Floats2d, X.reshape((len(X), width))), gap)
     used = packing.starts[-1] + packing.lengths[-1]
     parts[-1] = xp.zeros((packing.rows - used, width), dtype="float32")
-    rows = xp.concatenate(parts).astype("float32", copy=False)
-    return xp2torch(rows, device=packing.device)
+    return to_tensor(model, xp.concatenate(parts).astype("float32", copy=False))
 
 
-def _unpack(Y: Tensor, packing: Packing) -> List[Floats2d]:
+def _unpack(Y: Any, packing: Packing) -> List[Floats2d]:
     rows = cast(Floats2d, torch2xp(Y))
     return [
         rows[start : start + length]

@@ -1,22 +1,23 @@
 """What a text classifier looks at: weights of tokens or characters for the score of a class."""
 
 from dataclasses import dataclass
-from typing import Callable, List, Optional, Sequence, Tuple, cast
+from typing import Callable, List, Optional, Sequence, Tuple, TypeVar, cast
 
 import numpy
 from numpy import ndarray
 from spacy.tokens import Doc
-from thinc.api import Model
+from thinc.api import Model, set_dropout_rate
 from thinc.types import Floats2d
 
 from .attend import attention_weights
 from .ngrams import share_scores
-from .shim import copy_without_noise
+from .shim import TorchShim
 from .types import ClassifyT, EmbedT
 
 GRADIENT, ATTENTION, NGRAMS = "gradient x input", "attention", "n-grams"
 # Which vectors were multiplied by their gradients, and for each document both of them.
 ProductsT = List[Tuple[List[Floats2d], List[Floats2d]]]
+ModelT = TypeVar("ModelT", bound=Model)
 
 
 @dataclass(frozen=True)
@@ -149,6 +150,23 @@ def ngram_maps(model: ClassifyT, docs: List[Doc], columns: Sequence[int]) -> Lis
             of_layer.append(HeatMap(NGRAMS, name, "token", weights, rest))
         maps.append(of_layer)
     return maps
+
+
+def copy_without_noise(model: ModelT) -> ModelT:
+    """Copy a model so that `begin_update` of the copy computes what `predict` does: no module is in
+    training mode, and nothing is dropped, whatever the rates are. So a prediction can be
+    differentiated, and the gradients of the parameters are left in the copy.
+
+    model (Model): The model.
+    RETURNS (Model): The copy.
+    """
+    copied = model.copy()
+    set_dropout_rate(copied, 0.0)
+    for node in copied.walk():
+        for shim in node.shims:
+            if isinstance(shim, TorchShim):
+                shim.training_mode = False
+    return copied
 
 
 def _section(model: ClassifyT, section: str) -> List[Tuple[str, Model]]:

@@ -7,8 +7,7 @@ from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple, cast
 from spacy.tokens import Doc
 from thinc.api import Linear, Model, chain, with_array, zero_init
 from thinc.types import Floats1d, Floats2d
-from thinc.util import get_width, torch2xp, xp2torch
-from torch import Tensor, nn
+from thinc.util import get_width
 
 from ..errors import Errors, Warnings
 from ..layers import KINDS, Hidden, extend_transitions
@@ -17,8 +16,8 @@ from .compose import check_tok2vec, checked, fix_outputs
 from .documents import document_vectors
 from .ngrams import NEW_CLASS_SCORE
 from .ngrams import resize_output as resize_ngrams
-from .shim import TorchShim, gradients, initialize_modules, no_backprop
 from .types import ClassifyT, EmbedT, EncoderBackpropT, EncoderT, RowsT
+from .wrap import array_to_tensor, converting, no_backprop, tensor_to_array, wrap_module
 
 # How far the scores of a new tag are below those of tag 0, which it starts as a copy of.
 NEW_TAG_MARGIN = 5.0
@@ -306,31 +305,9 @@ def _known_documents(truths: Floats2d) -> Floats2d:
 
 def hidden_layer(nI: int, width: Optional[int], dropout: Optional[float]) -> RowsT:
     """Build dropout with or without a hidden layer."""
-    build = partial(Hidden, in_width=nI, width=width, dropout=0.0 if dropout is None else dropout)
-    shim = TorchShim(build, follow_dropout=[nn.Dropout] if dropout is None else [])
-    return Model(
+    return wrap_module(
         "hidden_layer",
-        hidden_layer_forward,
-        init=initialize_modules,
-        dims={"nI": nI, "nO": cast(Hidden, shim.module).out_width},
-        # `[training] dropout` is written to this attribute.
-        attrs={"dropout_rate": 0.0},
-        shims=[shim],
+        partial(Hidden, in_width=nI, width=width, dropout=dropout),
+        converting(array_to_tensor, tensor_to_array),
+        dims={"nI": nI, "nO": nI if width is None else width},
     )
-
-
-@gradients()
-def hidden_layer_forward(
-    model: RowsT, X: Floats2d, is_train: bool
-) -> Tuple[Floats2d, Callable[[Floats2d], Floats2d]]:
-    shim = cast(TorchShim, model.shims[0])
-    x = xp2torch(X, device=shim.device)
-    if not is_train:
-        return cast(Floats2d, torch2xp(shim.predict(x))), no_backprop
-    Y, torch_backprop = shim.begin_update(x, dropout=model.attrs["dropout_rate"])
-
-    def backprop(dY: Floats2d) -> Floats2d:
-        dX = torch_backprop(xp2torch(model.ops.as_contig(dY), device=shim.device))
-        return cast(Floats2d, torch2xp(cast(Tensor, dX)))
-
-    return cast(Floats2d, torch2xp(Y)), backprop

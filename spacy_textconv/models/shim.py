@@ -1,57 +1,25 @@
 """Where Thinc meets torch: a torch module as a citizen of a Thinc model."""
 
 import copy
-import os
 from contextlib import AbstractContextManager, contextmanager
-from functools import cache
-from itertools import accumulate
-from typing import (
-    Any,
-    Callable,
-    Dict,
-    Iterator,
-    List,
-    NoReturn,
-    Optional,
-    Sequence,
-    Tuple,
-    Type,
-    TypeVar,
-    cast,
-)
+from typing import Any, Callable, Dict, Iterator, List, Optional, Tuple, Union, cast
 
 import safetensors.torch
 import torch
 from safetensors import SafetensorError
-from thinc.api import (
-    CupyOps,
-    Model,
-    Optimizer,
-    Shim,
-    get_current_ops,
-    set_dropout_rate,
-    set_gpu_allocator,
-)
-from thinc.types import Floats2d, FloatsXd
+from thinc.api import CupyOps, Optimizer, Shim, get_current_ops, set_gpu_allocator
+from thinc.types import FloatsXd
 from thinc.util import get_torch_default_device, torch2xp, xp2torch
 from torch import Tensor, nn
 
 from ..errors import Errors
 from ..layers.autocast import without_autocast
-from .cache import TypeCache
+from ..layers.dropout import set_dropout
+from .device import has_bfloat16_units
 
-# A forked process has none of torch's threads, and waits for them forever as soon as it computes
-# with more than one. `nlp.pipe(n_process=2)` forks, so let each process compute with one thread,
-# as the workers of torch's DataLoader do.
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=lambda: torch.set_num_threads(1))
-
-# Older versions of torch can't tell.
-_capabilities: Dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()
-CPU_HAS_AMX = _capabilities.get("amx_bf16", False)
-
-BackpropT = Callable[[Tensor], Optional[Tensor]]
-ModelT = TypeVar("ModelT", bound=Model)
+# What a module gives out, and what takes its gradient back to the inputs.
+OutputsT = Union[Tensor, Tuple[Tensor, ...]]
+BackpropT = Callable[..., List[Optional[Tensor]]]
 
 
 @contextmanager
@@ -80,25 +48,16 @@ class TorchShim(Shim):
     the module. Whatever the default dtype of torch is, the weights are float32.
 
     build (Callable[[], nn.Module]): Builds the module, with all its sizes set and with random
-        weights. Its output is a float tensor. A gradient is computed for its first argument; it
-        takes any further ones as they are.
+        weights. It takes any number of arguments, and gives out a float tensor or a tuple of them.
     mixed_precision (bool): Whether to compute in bfloat16 where that is safe and the device has
         units for it: GPUs since Ampere and CPUs with AMX. Parameters, gradients and outputs stay
         float32, and bfloat16 has the range of float32, so no gradient has to be scaled.
-    follow_dropout (Sequence[Type[nn.Module]]): The layers in the module whose rate `p` is that of
-        `[training] dropout`. All others keep the rates that they were built with.
-    cache (Optional[TypeCache]): Outputs of the module, which are forgotten whenever its weights
-        change.
+
+    training_mode (bool): Whether the module is in training mode in `begin_update`.
+    version (int): A number that goes up whenever the weights change or move.
     """
 
-    def __init__(
-        self,
-        build: Callable[[], nn.Module],
-        *,
-        mixed_precision: bool = False,
-        follow_dropout: Sequence[Type[nn.Module]] = (),
-        cache: Optional[TypeCache] = None,
-    ):
+    def __init__(self, build: Callable[[], nn.Module], *, mixed_precision: bool = False):
         # What a program draws after it has built a pipeline doesn't depend on that. The weights to
         # be trained are drawn in `initialize`.
         with building(), torch.random.fork_rng(devices=[]):
@@ -106,9 +65,8 @@ class TorchShim(Shim):
         super().__init__(module)
         self.build = build
         self.mixed_precision = mixed_precision
-        self.follow_dropout = tuple(follow_dropout)
-        self.cache = cache
-        self.noise = True
+        self.training_mode = True
+        self.version = 0
         # Kept, because Thinc's default device is that of the calling thread.
         self.device = get_torch_default_device()
         with gradients():
@@ -127,12 +85,16 @@ class TorchShim(Shim):
             self.module.load_state_dict(self.build().state_dict())
         self.module.zero_grad()
         self._renew_id()
-        self._forget()
+        self.version += 1
 
-    def predict(self, x: Tensor, *args: Any) -> Tensor:  # type: ignore[override]
-        """Apply the module, without dropout and without a backward pass."""
+    def predict(self, *inputs: Any) -> OutputsT:  # type: ignore[override]
+        """Apply the module, without dropout and without a backward pass.
+
+        inputs (Any): The arguments of the module.
+        RETURNS (Union[Tensor, Tuple[Tensor, ...]]): Its output, in float32.
+        """
         with self.predicting():
-            return self.module(x, *args).float()
+            return _map(Tensor.float, self.module(*inputs))
 
     @contextmanager
     def predicting(self) -> Iterator[None]:
@@ -142,36 +104,32 @@ class TorchShim(Shim):
 
     @gradients()
     def begin_update(  # type: ignore[override]
-        self, x: Tensor, *args: Any, dropout: Optional[float] = None
-    ) -> Tuple[Tensor, BackpropT]:
-        """Apply the module so that it can be trained, or, where `noise` is off, so that what it
-        predicts has a gradient.
+        self, *inputs: Any, dropout: float = 0.0
+    ) -> Tuple[OutputsT, BackpropT]:
+        """Apply the module so that it can be trained, or, where `training_mode` is off, so that
+        what it predicts has a gradient.
 
-        x (Tensor): The input, which a gradient is computed for unless it holds whole numbers.
-        dropout (Optional[float]): The rate of the layers in `follow_dropout`.
-        RETURNS (Tuple[Tensor, Callable[[Tensor], Optional[Tensor]]]): The output, and a function
-            from its gradient to that of the input (None for one of whole numbers), which adds up
-            the gradients of the parameters.
+        inputs (Any): The arguments of the module. Those that are float tensors get gradients.
+        dropout (float): The rate of the dropout that follows the training.
+        RETURNS (Tuple[Union[Tensor, Tuple[Tensor, ...]], Callable]): The output, in float32, and a
+            function that takes a gradient for each of its tensors, adds up the gradients of the
+            parameters, and gives a list with one for each input (None if it gets none).
         """
-        if x.is_floating_point():
-            x.requires_grad_()
-        if dropout is not None:
-            for submodule in self.module.modules():
-                if isinstance(submodule, self.follow_dropout):
-                    submodule.p = dropout  # type: ignore[assignment]
-        self.module.train(self.noise)
+        inputs = tuple(_with_gradient(x) for x in inputs)
+        set_dropout(self.module, dropout)
+        self.module.train(self.training_mode)
         try:
             with self._autocast():
-                y = self.module(x, *args).float()
+                outputs = _map(Tensor.float, self.module(*inputs))
         finally:
             self.module.eval()
 
-        def backprop(dy: Tensor) -> Optional[Tensor]:
+        def backprop(*d_outputs: Tensor) -> List[Optional[Tensor]]:
             with gradients(), without_autocast(self.device):
-                y.backward(dy)
-            return x.grad
+                torch.autograd.backward(outputs, d_outputs)
+            return [x.grad if isinstance(x, Tensor) else None for x in inputs]
 
-        return y.detach(), backprop
+        return _map(Tensor.detach, outputs), backprop
 
     def finish_update(self, optimizer: Optimizer) -> None:
         """Let the optimizer change the parameters, in place, and forget the gradients."""
@@ -189,7 +147,7 @@ class TorchShim(Shim):
             if updated.data_ptr() != weights.data_ptr():
                 weights.copy_(updated)
             param.grad = None
-        self._forget()
+        self.version += 1
 
     @contextmanager
     def use_params(self, params: Dict[Any, FloatsXd]) -> Iterator[None]:
@@ -200,13 +158,13 @@ class TorchShim(Shim):
                 backup[name] = param.data.clone()
                 values = xp2torch(params[(self.id, name)], device=param.device)
                 param.data.view(-1).copy_(values.view(-1))
-        self._forget()
+        self.version += 1
         try:
             yield
         finally:
             for name, values in backup.items():
                 self.module.get_parameter(name).data.copy_(values)
-            self._forget()
+            self.version += 1
 
     @gradients()
     def copy(self) -> "TorchShim":
@@ -222,7 +180,7 @@ class TorchShim(Shim):
             raise ValueError(Errors.E009.format(value=device_type))
         self.device = torch.device("cpu" if device_type == "cpu" else f"cuda:{device_id}")
         self.module.to(self.device)
-        self._forget()
+        self.version += 1
 
     def to_bytes(self) -> bytes:
         """Save the weights in the safetensors format."""
@@ -252,7 +210,7 @@ class TorchShim(Shim):
                 reason += f"{buffer.tolist()} in the network"
                 raise ValueError(Errors.E008.format(reason=reason))
         self.module.load_state_dict(loaded)
-        self._forget()
+        self.version += 1
         return self
 
     def _renew_id(self) -> None:
@@ -261,64 +219,20 @@ class TorchShim(Shim):
             Shim.global_id += 1
             self.id = Shim.global_id
 
-    def _forget(self) -> None:
-        if self.cache is not None:
-            self.cache.clear()
-
     def _autocast(self) -> AbstractContextManager:
         if self.mixed_precision and has_bfloat16_units(self.device):
             return torch.autocast(self.device.type, torch.bfloat16)
         return without_autocast(self.device)
 
 
-def initialize_modules(model: Model, X: Any = None, Y: Any = None) -> None:
-    """Draw new weights for the torch modules of a layer: what `Model.initialize` calls."""
-    for shim in model.shims:
-        cast(TorchShim, shim).initialize()
+def _with_gradient(x: Any) -> Any:
+    """Let a float tensor get a gradient, and pass anything else on."""
+    if isinstance(x, Tensor) and x.is_floating_point():
+        # Another tensor over the same numbers: that of the caller stays as it is.
+        return x.detach().requires_grad_()
+    return x
 
 
-def has_bfloat16_units(device: torch.device) -> bool:
-    """Tell whether a device computes in bfloat16 by itself. Older GPUs only emulate it."""
-    if device.type == "cuda":
-        return _gpu_has_bfloat16_units(device)
-    return device.type == "cpu" and CPU_HAS_AMX
-
-
-@cache
-def _gpu_has_bfloat16_units(device: torch.device) -> bool:
-    with torch.cuda.device(device):
-        return torch.cuda.is_bf16_supported(including_emulation=False)
-
-
-def copy_without_noise(model: ModelT) -> ModelT:
-    """Copy a model so that `begin_update` of the copy computes what `predict` does: no module is in
-    training mode, and nothing is dropped, whatever the rates are. So a prediction can be
-    differentiated, and the gradients of the parameters are left in the copy.
-
-    model (Model): The model.
-    RETURNS (Model): The copy.
-    """
-    copied = model.copy()
-    set_dropout_rate(copied, 0.0)
-    for node in copied.walk():
-        for shim in node.shims:
-            if isinstance(shim, TorchShim):
-                shim.noise = False
-    return copied
-
-
-def split_rows(Y: Tensor, lengths: Sequence[int]) -> List[Floats2d]:
-    """Split rows that lie end to end into those of each document.
-
-    Y (Tensor): The rows. *Shape:* (rows, width)
-    lengths (Sequence[int]): How many of them each document has.
-    RETURNS (List[Floats2d]): Views of the rows.
-    """
-    rows = cast(Floats2d, torch2xp(Y))
-    stops = accumulate(lengths)
-    return [rows[stop - length : stop] for stop, length in zip(stops, lengths, strict=True)]
-
-
-def no_backprop(d_outputs: Any) -> NoReturn:
-    """Refuse the gradient of a prediction: what a layer returns in the place of its backprop."""
-    raise ValueError(Errors.E011)
+def _map(function: Callable[[Tensor], Tensor], outputs: OutputsT) -> OutputsT:
+    """Apply a function to each of the tensors that a module gives out."""
+    return function(outputs) if isinstance(outputs, Tensor) else tuple(map(function, outputs))

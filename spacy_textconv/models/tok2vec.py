@@ -2,7 +2,7 @@
 
 from functools import partial
 from itertools import accumulate
-from typing import Callable, List, Literal, Optional, Tuple, cast
+from typing import Any, Callable, List, Literal, Optional, Sequence, Tuple, cast
 
 import numpy
 import torch
@@ -10,15 +10,15 @@ from spacy.attrs import IDX, LENGTH
 from spacy.tokens import Doc
 from thinc.api import Model, Ops
 from thinc.types import Floats2d, Ints1d
-from thinc.util import xp2torch
+from torch import Tensor
 
 from ..errors import Errors
 from ..layers import CharacterEmbedding
 from ..layers.checks import check_choice
 from .compose import check_documents, reads_documents
 from .features import code_points, hash_rows, reading_strings
-from .shim import TorchShim, gradients, initialize_modules, no_backprop, split_rows
 from .types import EmbedT, EncoderT
+from .wrap import converting, get_shim, tensor_to_rows, wrap_module
 
 POOLINGS = ("max", "mean")
 
@@ -59,62 +59,57 @@ def build_char_tok2vec_v1(
 
 def init(model: EmbedT, X: Optional[List[Doc]] = None, Y: Optional[List[Floats2d]] = None) -> None:
     embed, encode = model.layers
+    check_documents(model, X or [])
     embed.initialize()
-    encode.initialize(X=embed.predict(X) if X else None)
+    encode.initialize(X=embed.predict(_read_texts(X)) if X else None)
 
 
 def forward(
     model: EmbedT, docs: List[Doc], is_train: bool
 ) -> Tuple[List[Floats2d], Callable[[List[Floats2d]], List[Doc]]]:
-    embed, encode = cast(Tuple[EmbedT, EncoderT], tuple(model.layers))
+    check_documents(model, docs)
+    embed, encode = cast(Tuple[Model[List[str], List[Floats2d]], EncoderT], tuple(model.layers))
     if not any(len(doc) for doc in docs):
         empty = model.ops.alloc2f(0, model.get_dim("nO"))
         return [empty for _ in docs], lambda dYs: []
-    embedded, bp_embed = embed(docs, is_train)
+    embedded, bp_embed = embed(_read_texts(docs), is_train)
     encoded, bp_encode = encode(embedded, is_train)
     if not isinstance(encoded, list):
         raise ValueError(Errors.E072.format(name=encode.name))
     Y, bp_pool = _pool_tokens(model, docs, encoded)
 
     def backprop(dYs: List[Floats2d]) -> List[Doc]:
-        return bp_embed(bp_encode(bp_pool(dYs)))
+        bp_embed(bp_encode(bp_pool(dYs)))
+        return []
 
     return Y, backprop
 
 
-def character_embed(rows: int, width: int) -> EmbedT:
-    """Build a layer that gives each character of a document a vector by itself."""
-    return Model(
+def character_embed(rows: int, width: int) -> Model[List[str], List[Floats2d]]:
+    """Build a layer that gives each character of a text a vector by itself."""
+    return wrap_module(
         "character_embed",
-        character_embed_forward,
-        init=initialize_modules,
+        partial(CharacterEmbedding, rows=rows, width=width),
+        converting(_read_characters, tensor_to_rows),
         dims={"nO": width},
         attrs={"rows": rows},
-        shims=[TorchShim(partial(CharacterEmbedding, rows=rows, width=width))],
     )
 
 
-@gradients()
-def character_embed_forward(
-    model: EmbedT, docs: List[Doc], is_train: bool
-) -> Tuple[List[Floats2d], Callable[[List[Floats2d]], List[Doc]]]:
-    check_documents(model, docs)
-    shim = cast(TorchShim, model.shims[0])
-    with reading_strings():
-        codes, lengths = code_points([doc.text for doc in docs])
+def _read_characters(
+    model: Model, texts: List[str]
+) -> Tuple[Sequence[Any], Callable[[List[Optional[Tensor]]], List[str]]]:
+    codes, _ = code_points(texts)
     distinct, inverse = numpy.unique(codes, return_inverse=True)
-    hashes = torch.from_numpy(hash_rows(distinct[:, None], [model.attrs["rows"]])[:, 0])
-    positions = torch.from_numpy(inverse).to(shim.device)
-    if not is_train:
-        Y = shim.predict(hashes.to(shim.device), positions)
-        return split_rows(Y, lengths.tolist()), no_backprop
-    Y, torch_backprop = shim.begin_update(hashes.to(shim.device), positions)
+    hashes = hash_rows(distinct[:, None], [model.attrs["rows"]])[:, 0]
+    device = get_shim(model).device
+    inputs = [torch.from_numpy(array).to(device) for array in (hashes, inverse)]
+    return inputs, lambda grads: []
 
-    def backprop(dYs: List[Floats2d]) -> List[Doc]:
-        torch_backprop(xp2torch(model.ops.xp.concatenate(dYs), device=shim.device))
-        return []
 
-    return split_rows(Y, lengths.tolist()), backprop
+def _read_texts(docs: List[Doc]) -> List[str]:
+    with reading_strings():
+        return [doc.text for doc in docs]
 
 
 def _pool_tokens(

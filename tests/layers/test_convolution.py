@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from torch.testing import assert_close
 from torch.utils.flop_counter import FlopCounterMode
 
-from spacy_textconv.layers import Convolution, GapNorm, LockedDropout, Packing
+from spacy_textconv.layers import Convolution, GapNorm, Packing
 
 
 def pack(documents, gap):
@@ -130,22 +130,3 @@ def test_gap_norm_normalizes_documents_and_leaves_zeros_in_the_gap():
     y = norm(x, packing)
     assert_close(y[packing.gap_rows], torch.zeros(len(packing.gap_rows), 8))
     assert_close(y[5:7], F.layer_norm(documents[1], (8,), norm.weight, norm.bias))
-
-
-def test_locked_dropout_drops_a_column_of_a_whole_document():
-    torch.manual_seed(0)
-    dropout = LockedDropout(p=0.25).train()
-    x, packing = pack([torch.ones(5, 2000), torch.ones(7, 2000)], gap=1)
-    y = dropout(x, packing)
-    first, second = y[:5], y[6:13]
-    assert_close(first, first[:1].expand_as(first))
-    assert_close(second, second[:1].expand_as(second))
-    assert not torch.equal(first[0], second[0])
-    assert first.unique().tolist() == pytest.approx([0.0, 1 / 0.75])
-    assert (first[0] == 0).float().mean().item() == pytest.approx(0.25, abs=0.03)
-
-
-def test_locked_dropout_does_nothing_in_prediction_or_at_rate_0():
-    x, packing = pack([torch.randn(5, 8)], gap=0)
-    assert LockedDropout(p=0.5).eval()(x, packing) is x
-    assert LockedDropout(p=0.0).train()(x, packing) is x

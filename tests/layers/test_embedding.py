@@ -3,7 +3,7 @@ import torch
 import torch.nn.functional as F
 from torch.testing import assert_close
 
-from spacy_textconv.layers import WordCharacters, WordDropout, WordEmbedding
+from spacy_textconv.layers import WordCharacters, WordEmbedding
 from spacy_textconv.layers.embedding import HashNoise
 
 # Two types with two features.
@@ -115,14 +115,3 @@ def test_noise_gives_whole_features_random_rows_of_their_own_table():
     changed = (noisy != hashes).any(dim=2).float().mean(dim=0)
     assert changed.tolist() == pytest.approx([0.25, 0.25], abs=0.03)
     assert noise.eval()(hashes) is hashes
-
-
-def test_word_dropout_replaces_whole_words():
-    torch.manual_seed(0)
-    dropout = WordDropout(width=3, p=0.25).train()
-    torch.nn.init.constant_(dropout.replacement, 7.0)
-    x = torch.zeros(4000, 3)
-    y = dropout(x)
-    assert y.unique(dim=0).tolist() == [[0.0] * 3, [7.0] * 3]
-    assert (y[:, 0] == 7.0).float().mean().item() == pytest.approx(0.25, abs=0.03)
-    assert dropout.eval()(x) is x

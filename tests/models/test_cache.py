@@ -25,21 +25,29 @@ def vectors(keys):
     return torch.from_numpy(keys.astype("<u8").view("uint8").reshape(-1, 8).astype("float32"))
 
 
-def lookup(cache, keys):
+def lookup(cache, keys, version=1):
     """Get the known ones of some keys, after a check of their vectors."""
-    found, unknown = cache.get(keys, CPU)
+    found, unknown = cache.get(keys, version, CPU)
     assert found.shape == (len(keys), cache.width)
     known = numpy.setdiff1d(numpy.arange(len(keys)), unknown)
     assert torch.equal(found[torch.from_numpy(known)], vectors(keys[known]))
     return set(keys[known].tolist())
 
 
+def filled(size, keys):
+    """A cache that knows some keys."""
+    cache = TypeCache(size, 8)
+    lookup(cache, keys)
+    cache.put(keys, vectors(keys), 1)
+    return cache
+
+
 def test_what_was_put_is_known():
     cache = TypeCache(1000, 8)
     assert lookup(cache, KEYS) == set()
-    cache.put(KEYS[:2], vectors(KEYS[:2]), cache.version)
+    cache.put(KEYS[:2], vectors(KEYS[:2]), 1)
     assert lookup(cache, KEYS) == set(KEYS[:2].tolist())
-    cache.put(KEYS[2:], vectors(KEYS[2:]), cache.version)
+    cache.put(KEYS[2:], vectors(KEYS[2:]), 1)
     assert lookup(cache, KEYS[::-1]) == set(KEYS.tolist())
 
 
@@ -50,7 +58,8 @@ def test_what_is_known_is_right_and_bounded(rounds, size):
     places = {}
     for chosen in rounds:
         chosen = numpy.array(chosen, dtype="uint64")
-        cache.put(chosen, vectors(chosen), cache.version)
+        lookup(cache, chosen)
+        cache.put(chosen, vectors(chosen), 1)
         known = lookup(cache, everything)
         for key in known:
             places[key % size] = key
@@ -65,44 +74,43 @@ def test_of_two_types_with_one_place_the_newer_takes_it():
     cache = TypeCache(2, 8)
     for key in (4, 7, 6):
         newer = numpy.array([key], dtype="uint64")
-        cache.put(newer, vectors(newer), cache.version)
+        lookup(cache, newer)
+        cache.put(newer, vectors(newer), 1)
     assert lookup(cache, numpy.array([4, 6, 7], dtype="uint64")) == {6, 7}
 
 
 def test_a_lookup_gives_a_tensor_of_its_own():
-    cache = TypeCache(10, 8)
-    cache.put(KEYS, vectors(KEYS), cache.version)
+    cache = filled(10, KEYS)
     before = lookup(cache, KEYS)
-    cache.get(KEYS, CPU)[0].fill_(-1.0)
+    cache.get(KEYS, 1, CPU)[0].fill_(-1.0)
     assert lookup(cache, KEYS) == before != set()
 
 
 def test_what_was_put_can_change_afterwards():
     cache, values = TypeCache(1000, 8), vectors(KEYS)
-    cache.put(KEYS, values, cache.version)
+    lookup(cache, KEYS)
+    cache.put(KEYS, values, 1)
     values.fill_(-1.0)
     assert lookup(cache, KEYS) == set(KEYS.tolist())
 
 
-def test_clear_forgets_everything():
-    cache = TypeCache(1000, 8)
-    cache.put(KEYS, vectors(KEYS), cache.version)
-    cache.clear()
-    assert lookup(cache, KEYS) == set()
-    cache.put(KEYS[:1], vectors(KEYS[:1]), cache.version)
-    assert lookup(cache, KEYS) == {3}
+def test_another_version_forgets_everything():
+    cache = filled(1000, KEYS)
+    assert lookup(cache, KEYS, version=2) == set()
+    cache.put(KEYS[:1], vectors(KEYS[:1]), 2)
+    assert lookup(cache, KEYS, version=2) == {3}
+    assert lookup(cache, KEYS, version=1) == set()
 
 
 @pytest.mark.parametrize(
     "duplicate", [copy.copy, copy.deepcopy, lambda c: pickle.loads(pickle.dumps(c))]
 )
 def test_copies_and_pickles_are_empty_and_apart(duplicate):
-    cache = TypeCache(1000, 8)
-    cache.put(KEYS, vectors(KEYS), cache.version)
+    cache = filled(1000, KEYS)
     other = duplicate(cache)
     assert (other.size, other.width) == (1000, 8)
     assert lookup(other, KEYS) == set()
-    other.put(KEYS, torch.zeros(4, 8), other.version)
+    other.put(KEYS, torch.zeros(4, 8), 1)
     assert lookup(cache, KEYS) == set(KEYS.tolist())
 
 
@@ -115,10 +123,10 @@ def test_eight_threads_never_get_a_wrong_vector(size):
         found = 0
         for step in range(60):
             chosen = numpy.unique(generator.integers(1, 200, 20, dtype="uint64"))
-            found += len(lookup(cache, chosen))
-            cache.put(chosen, vectors(chosen), cache.version)
-            if step == 30:
-                cache.clear()
+            # As if the weights had changed in between.
+            version = step // 30
+            found += len(lookup(cache, chosen, version))
+            cache.put(chosen, vectors(chosen), version)
         return found
 
     with ThreadPoolExecutor(8) as threads:
@@ -134,9 +142,8 @@ def test_a_lookup_of_another_thread_does_not_stop_a_forked_child():
             return super().__ne__(other)
 
     looking_up = threading.Event()
-    cache = TypeCache(1000, 8)
-    cache.put(KEYS, vectors(KEYS), cache.version)
-    thread = threading.Thread(target=cache.get, args=(KEYS.view(SlowKeys), CPU))
+    cache = filled(1000, KEYS)
+    thread = threading.Thread(target=cache.get, args=(KEYS.view(SlowKeys), 1, CPU))
     thread.start()
     assert looking_up.wait(5.0)
     child = os.fork()
@@ -154,9 +161,9 @@ def test_a_lookup_of_another_thread_does_not_stop_a_forked_child():
     assert done and status == 0
 
 
-def test_what_was_computed_before_forgetting_is_not_remembered():
+def test_what_was_computed_before_the_weights_changed_is_not_remembered():
     cache = TypeCache(16, 8)
-    version = cache.version
-    cache.clear()
-    cache.put(KEYS, vectors(KEYS), version)
-    assert cache.get(KEYS, CPU)[1].tolist() == [0, 1, 2, 3]
+    lookup(cache, KEYS, version=1)
+    lookup(cache, KEYS, version=2)
+    cache.put(KEYS, vectors(KEYS), 1)
+    assert lookup(cache, KEYS, version=2) == set()

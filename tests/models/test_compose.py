@@ -110,7 +110,7 @@ def tagger(source):
         (*tagger(POOL), "E070.*`pool_attend` gets documents"),
         (*tagger(tok2vec(embed=DILATED)), "E070.*`dilated_conv_encoder`"),
         (*tagger(tok2vec(encode=CONVOLUTIONS)), "E071.*`char_conv_embed` gets vectors"),
-        (*tagger(tok2vec(encode=tok2vec(embed=None))), "E071.*`character_embed` gets vectors"),
+        (*tagger(tok2vec(encode=tok2vec(embed=None))), "E071.*`char_tok2vec` gets vectors"),
         (*tagger(tok2vec(encode=POOL, embed=None)), "E072.*'pool_attend'"),
         ("textcat", text_cat(attend={"x": LSTM}), "E074.*`attend`"),
         ("textcat", text_cat(tok2vec=tok2vec(encode=POOL)), "E067.*'.*pool_attend'"),

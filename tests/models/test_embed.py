@@ -12,8 +12,7 @@ from spacy.vectors import Vectors
 from spacy.vocab import Vocab
 from thinc.api import Adam, fix_random_seed, set_dropout_rate
 
-from spacy_textconv.models import embed
-from spacy_textconv.models import shim as shim_module
+from spacy_textconv.models import device, embed
 
 WIDTH = 16
 CONFIG = {
@@ -536,7 +535,7 @@ def test_outputs_can_be_changed_without_harm(settings, docs):
 
 
 def test_mixed_precision_is_close_to_float32(settings, docs, monkeypatch):
-    monkeypatch.setattr(shim_module, "CPU_HAS_AMX", True)
+    monkeypatch.setattr(device, "CPU_HAS_AMX", True)
     model = build(**settings, mixed_precision=True)
     expected = build(**settings)
     assert not all(map(numpy.array_equal, model.predict(docs), expected.predict(docs)))

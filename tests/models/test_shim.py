@@ -10,7 +10,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from thinc.api import Adam, Model
 from torch import nn
 
-from spacy_textconv.models import shim as shim_module
+from spacy_textconv.models import device
 from spacy_textconv.models.encode import build_dilated_conv_encoder_v1
 from spacy_textconv.models.shim import TorchShim
 
@@ -52,7 +52,7 @@ def weights(model):
 def test_adam_updates_scalars_and_vectors():
     shim = TorchShim(Affine)
     y, backprop = shim.begin_update(torch.ones(2, 3))
-    dx = backprop(torch.ones(2, 3))
+    [dx] = backprop(torch.ones(2, 3))
     assert dx.tolist() == [[2.0] * 3] * 2
     shim.finish_update(Adam(0.1, L2=0.0, grad_clip=0.0))
     # The first step of Adam moves every parameter by the learning rate.
@@ -182,10 +182,10 @@ def test_mixed_precision_needs_a_cpu_with_amx(monkeypatch):
     plain = build_encoder()
     plain.from_bytes(mixed.to_bytes())
     expected = plain.predict(documents())
-    monkeypatch.setattr(shim_module, "CPU_HAS_AMX", False)
+    monkeypatch.setattr(device, "CPU_HAS_AMX", False)
     for Y, Z in zip(mixed.predict(documents()), expected, strict=True):
         assert_array_equal(Y, Z)
-    monkeypatch.setattr(shim_module, "CPU_HAS_AMX", True)
+    monkeypatch.setattr(device, "CPU_HAS_AMX", True)
     for X, Y, Z in zip(documents(), mixed.predict(documents()), expected, strict=True):
         assert Y.dtype == "float32"
         assert_allclose(Y, Z, atol=0.1)
@@ -256,6 +256,68 @@ def test_training_mode_lasts_as_long_as_the_forward_pass():
     with pytest.raises(IndexError):
         shim.begin_update(torch.ones(3, 4))
     assert mode.seen == [False, True, True] and not mode.training
+
+
+class Attention(nn.Module):
+    """A module with two float inputs and two outputs."""
+
+    def __init__(self):
+        super().__init__()
+        self.scale = nn.Parameter(torch.tensor(2.0))
+
+    def forward(self, queries, index, memory, name):
+        assert name == "memory"
+        picked = memory.index_select(0, index)
+        return self.scale * queries * picked, picked.sum(dim=1)
+
+
+def test_any_number_of_inputs_and_outputs():
+    shim = TorchShim(Attention)
+    queries, memory = torch.randn(2, 3), torch.randn(4, 3)
+    index = torch.tensor([3, 1])
+    expected = 2 * queries * memory[index], memory[index].sum(dim=1)
+    for y, z in zip(shim.predict(queries, index, memory, "memory"), expected, strict=True):
+        torch.testing.assert_close(y, z)
+    outputs, backprop = shim.begin_update(queries, index, memory, "memory")
+    for y, z in zip(outputs, expected, strict=True):
+        torch.testing.assert_close(y, z)
+        assert not y.requires_grad
+    d_products, d_sums = torch.randn(2, 3), torch.randn(2)
+    d_queries, d_index, d_memory, d_name = backprop(d_products, d_sums)
+    assert d_index is d_name is None
+    torch.testing.assert_close(d_queries, 2 * memory[index] * d_products)
+    d_picked = torch.zeros(4, 3)
+    d_picked[index] = 2 * queries * d_products + d_sums[:, None]
+    torch.testing.assert_close(d_memory, d_picked)
+    torch.testing.assert_close(shim.module.scale.grad, (queries * memory[index] * d_products).sum())
+    # The tensors of the caller stay as they are.
+    assert not queries.requires_grad and not memory.requires_grad
+
+
+def test_the_version_tells_whether_the_weights_changed():
+    model = build_encoder()
+    shim, optimizer = model.shims[0], Adam(0.01, use_averages=True)
+    versions = [shim.version]
+
+    def changed():
+        versions.append(shim.version)
+        return versions[-1] > max(versions[:-1])
+
+    model.predict(documents())
+    Ys, backprop = model.begin_update(documents())
+    backprop(Ys)
+    assert not changed()
+    model.finish_update(optimizer)
+    assert changed()
+    with model.use_params(optimizer.averages):
+        assert changed()
+    assert changed()
+    model.from_bytes(model.to_bytes())
+    assert changed()
+    model.to_cpu()
+    assert changed()
+    model.initialize()
+    assert changed()
 
 
 @needs_gpu
