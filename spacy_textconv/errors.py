@@ -187,6 +187,16 @@ class Errors(metaclass=_WithCode):
         "{tags} tags, but the model has {actual}. Its files have to come from one pipeline. Save "
         "it again from its source."
     )
+    E100 = (
+        "`kernel_size` is {kernel_size} and `stride` is {stride}, but the kernel of a transposed "
+        "convolution has to be as long as its stride, or longer by an even number, so that what is "
+        "made of a row has the row in its middle. Set `kernel_size` to {lower} or {upper}."
+    )
+    E101 = (
+        "The documents are packed with a gap of {actual} rows, but this upsampling needs {gap}. "
+        "Make the packing with `Packing(lengths, gap, stride=stride)`, where both are those of the "
+        "upsampling, or of all that follow each other."
+    )
 
 
 class Warnings(metaclass=_WithCode):

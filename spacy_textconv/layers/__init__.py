@@ -19,6 +19,7 @@ from .receptive_field import (
 )
 from .shrinking import ConvPooling, Pyramid, ShrinkingConvolution
 from .transitions import KINDS, BiluoTransitions, extend_transitions
+from .upsampling import TransposedConvolution, Upsampling
 
 __all__ = [
     "AttentionPooling",
@@ -46,6 +47,8 @@ __all__ = [
     "ReceptiveField",
     "ShrinkingConvolution",
     "Slice",
+    "TransposedConvolution",
+    "Upsampling",
     "WordCharacters",
     "WordDropout",
     "WordEmbedding",

@@ -6,6 +6,7 @@ convolution kernel, so that a convolution over the whole buffer never mixes two 
 Unlike padding to the longest document, this wastes `gap` rows a document at most.
 """
 
+from copy import copy
 from dataclasses import dataclass
 from itertools import accumulate
 from typing import List, Optional, Sequence
@@ -54,10 +55,10 @@ class PaddedLinear(nn.Linear):
         return padded_linear(x, self.weight, self.bias)
 
 
-def needed_gap(gap: int, longest: int) -> int:
+def needed_gap(gap: int, longest: int, stride: int = 1) -> int:
     """Limit a gap by the longest document: no row of it sees further into itself than that, however
-    far a network looks."""
-    return min(gap, max(longest - 1, 0))
+    far a network looks, not even if it makes `stride` rows of each row first."""
+    return min(gap, -(-max(longest * stride - 1, 0) // stride))
 
 
 class Packing:
@@ -67,6 +68,7 @@ class Packing:
     gap (int): The number of zero rows that a network needs between two documents. There are fewer
         if the longest document is so short that they suffice.
     device (torch.device): Where the buffer is.
+    stride (int): The number of rows that the network makes of each row.
 
     longest (int): The number of rows of the longest document.
     starts (List[int]): The first row of each document.
@@ -74,10 +76,12 @@ class Packing:
     gap_rows (Tensor): The rows between the documents, and after the last one if there are any.
     """
 
-    def __init__(self, lengths: Sequence[int], gap: int, device: torch.device = CPU):
+    def __init__(
+        self, lengths: Sequence[int], gap: int, device: torch.device = CPU, *, stride: int = 1
+    ):
         self.lengths = lengths
         self.longest = max(lengths, default=0)
-        self.gap = needed_gap(gap, self.longest)
+        self.gap = needed_gap(gap, self.longest, stride)
         self.device = device
         *self.starts, end = accumulate((length + self.gap for length in lengths), initial=0)
         used = end - self.gap
@@ -94,6 +98,24 @@ class Packing:
         spans = torch.tensor(self.lengths, device=CPU) + self.gap
         spans[-1] = self.rows - self.starts[-1]
         return torch.repeat_interleave(spans).to(self.device)
+
+    def stretch(self, stride: int) -> "Packing":
+        """Make the packing of a buffer in which `stride` rows take the place of each row, in the
+        gap too. For a network that needs `gap` rows between the longer documents, this packing has
+        to be made with `gap / stride` rows, rounded up, and `stride`.
+
+        stride (int): The number of rows for each row.
+        RETURNS (Packing): Where the longer documents lie.
+        """
+        longer = copy(self)
+        longer.lengths = [length * stride for length in self.lengths]
+        longer.longest = self.longest * stride
+        longer.gap = self.gap * stride
+        longer.starts = [start * stride for start in self.starts]
+        longer.rows = self.rows * stride
+        offsets = torch.arange(stride, device=self.device)
+        longer.gap_rows = (self.gap_rows.unsqueeze(1) * stride + offsets).flatten()
+        return longer
 
     def clear_gap_(self, x: Tensor) -> Tensor:
         """Set the rows of the gap to zero, in place.

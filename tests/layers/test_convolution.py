@@ -6,16 +6,9 @@ from hypothesis import strategies as st
 from torch.testing import assert_close
 from torch.utils.flop_counter import FlopCounterMode
 
-from spacy_textconv.layers import Convolution, GapNorm, Packing
+from spacy_textconv.layers import Convolution, GapNorm
 
-
-def pack(documents, gap):
-    """Lay documents end to end, in the slow and obvious way."""
-    packing = Packing([len(document) for document in documents], gap)
-    x = torch.zeros(packing.rows, documents[0].shape[1], dtype=documents[0].dtype)
-    for start, document in zip(packing.starts, documents, strict=True):
-        x[start : start + len(document)] = document
-    return x, packing
+from .util import pack
 
 
 def naive(layer, document):

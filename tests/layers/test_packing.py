@@ -45,6 +45,24 @@ def test_a_large_buffer_ends_with_its_last_document():
     assert packing.document_of_row.tolist() == [0] * 23 + [1] * 9
 
 
+@given(lengths, st.integers(0, 9), st.integers(1, 5))
+def test_a_stretched_packing_has_more_rows_for_each_row(lengths, gap, stride):
+    packing = Packing(lengths, gap, stride=stride)
+    longer = packing.stretch(stride)
+    # All that a network with a gap of `gap * stride` needs.
+    assert longer.gap >= Packing(longer.lengths, gap * stride).gap
+    assert longer.rows == stride * packing.rows
+    assert longer.lengths == [stride * length for length in lengths]
+    assert longer.longest == max(longer.lengths)
+    assert longer.starts == [stride * start for start in packing.starts]
+    assert longer.gap == stride * packing.gap
+    owners = packing.document_of_row.repeat_interleave(stride)
+    assert longer.document_of_row.tolist() == owners.tolist()
+    between = torch.zeros(packing.rows).index_fill(0, packing.gap_rows, 1.0)
+    between = between.repeat_interleave(stride)
+    assert longer.gap_rows.tolist() == between.nonzero().flatten().tolist()
+
+
 @given(st.integers(0, 10**6))
 def test_rounding_wastes_a_sixteenth_at_most(rows):
     rounded = round_rows(rows)
