@@ -4,6 +4,7 @@ from .biluo import BiluoTags
 from .characters import CharacterEmbedding, WordCharacters
 from .convolution import Convolution, GapNorm
 from .crf import LinearChains, split_sizes
+from .ctc import BLANK, collapse, ctc_loss, needed_slots
 from .densenet import DenseStack
 from .dilated import DilatedStack
 from .dropout import Dropout, LockedDropout, WordDropout, set_dropout
@@ -23,6 +24,7 @@ from .upsampling import TransposedConvolution, Upsampling
 
 __all__ = [
     "AttentionPooling",
+    "BLANK",
     "BiluoTags",
     "BiluoTransitions",
     "CharacterEmbedding",
@@ -52,7 +54,10 @@ __all__ = [
     "WordCharacters",
     "WordDropout",
     "WordEmbedding",
+    "collapse",
+    "ctc_loss",
     "extend_transitions",
+    "needed_slots",
     "receptive_fields",
     "set_dropout",
     "slice_documents",

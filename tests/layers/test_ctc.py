@@ -1,0 +1,110 @@
+from itertools import groupby, product
+
+import numpy
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch.testing import assert_close
+
+from spacy_textconv.layers import BLANK, collapse, ctc_loss, needed_slots
+
+SYMBOLS = 3
+targets = st.lists(st.integers(1, SYMBOLS - 1), max_size=4)
+# The number of slots of each string, and its target.
+pairs = st.lists(st.tuples(st.integers(0, 5), targets), min_size=1, max_size=4)
+
+
+def read(alignment):
+    """Merge repeated symbols and drop blanks, in the slow and obvious way."""
+    return [symbol for symbol, _ in groupby(alignment) if symbol != BLANK]
+
+
+def probability(log_probs, target):
+    """Sum up all alignments of a target."""
+    slots, symbols = log_probs.shape
+    alignments = [a for a in product(range(symbols), repeat=slots) if read(a) == target]
+    return sum((log_probs[range(slots), a].sum().exp() for a in alignments), torch.zeros(()))
+
+
+def random_log_probs(slots, symbols=SYMBOLS):
+    torch.manual_seed(0)
+    return torch.randn(slots, symbols, dtype=torch.double).log_softmax(dim=1)
+
+
+def loss(log_probs, pairs):
+    lengths, targets = zip(*pairs, strict=True)
+    return ctc_loss(
+        log_probs,
+        torch.tensor(lengths),
+        torch.tensor([symbol for target in targets for symbol in target], dtype=torch.long),
+        torch.tensor([len(target) for target in targets]),
+    )
+
+
+@given(pairs)
+def test_the_loss_is_the_logarithm_of_a_sum_over_alignments(pairs):
+    lengths = [slots for slots, _ in pairs]
+    log_probs = random_log_probs(sum(lengths))
+    losses, possible = loss(log_probs, pairs)
+    for i, (rows, (_, target)) in enumerate(zip(log_probs.split(lengths), pairs, strict=True)):
+        expected = probability(rows, target)
+        assert possible[i] == (expected > 0)
+        assert_close(losses[i], -expected.log() if possible[i] else torch.zeros_like(losses[i]))
+
+
+def test_repeated_symbols_are_those_of_one_target():
+    targets = torch.tensor([1, 1, 2, 2, 2, 2, 1])
+    assert needed_slots(targets, torch.tensor([1, 0, 3, 3])).tolist() == [1, 0, 4, 4]
+    assert needed_slots(targets[:0], torch.tensor([0])).tolist() == [0]
+
+
+def test_gradient_of_the_loss():
+    pairs = [(4, [1, 1]), (0, []), (3, []), (2, [1, 1]), (3, [2, 1]), (0, [1])]
+    scores = torch.randn(12, SYMBOLS, dtype=torch.double, requires_grad=True)
+    losses, possible = loss(scores.log_softmax(dim=1), pairs)
+    assert possible.tolist() == [True, True, True, False, True, False]
+    gradient = torch.autograd.grad(losses.sum(), scores)[0]
+    assert gradient[:7].abs().sum(dim=1).gt(0).all() and gradient[7:9].eq(0).all()
+    assert torch.autograd.gradcheck(lambda x: loss(x.log_softmax(dim=1), pairs)[0], scores)
+
+
+def test_a_batch_without_possible_targets_has_a_gradient_of_zero():
+    scores = torch.randn(1, SYMBOLS, requires_grad=True)
+    losses, possible = loss(scores.log_softmax(dim=1), [(1, [1, 2]), (0, []), (0, [1])])
+    assert losses.tolist() == [0, 0, 0] and possible.tolist() == [False, True, False]
+    losses.sum().backward()
+    assert scores.grad.eq(0).all()
+
+
+@given(pairs)
+def test_a_loss_does_not_depend_on_other_strings(pairs):
+    lengths = [slots for slots, _ in pairs]
+    log_probs = random_log_probs(sum(lengths)).float()
+    losses, possible = loss(log_probs, pairs)
+    for i, (rows, pair) in enumerate(zip(log_probs.split(lengths), pairs, strict=True)):
+        alone, possible_alone = loss(rows, [pair])
+        assert_close(losses[i], alone[0], atol=1e-6, rtol=1e-6)
+        assert possible[i] == possible_alone[0]
+
+
+def test_the_loss_is_computed_in_float32():
+    log_probs = random_log_probs(5).bfloat16()
+    losses, _ = loss(log_probs, [(5, [1, 2])])
+    assert losses.dtype == torch.float32
+    assert torch.equal(losses, loss(log_probs.float(), [(5, [1, 2])])[0])
+
+
+@given(st.lists(st.lists(st.integers(0, 2), max_size=8), max_size=5))
+def test_collapse_merges_repeated_symbols_and_drops_blanks(alignments):
+    best = numpy.array(sum(alignments, []), dtype="int64")
+    lengths = numpy.array([len(alignment) for alignment in alignments], dtype="int64")
+    symbols, slots, counts = collapse(best, lengths)
+    assert counts.tolist() == [len(read(alignment)) for alignment in alignments]
+    assert symbols.tolist() == sum(map(read, alignments), [])
+    firsts = [
+        slot
+        for alignment in alignments
+        for slot, symbol in enumerate(alignment)
+        if symbol != BLANK and (slot == 0 or alignment[slot - 1] != symbol)
+    ]
+    assert slots.tolist() == firsts
