@@ -7,7 +7,9 @@ where `_` is the blank.
 The slots of all strings lie end to end, without rows between them.
 """
 
-from typing import Tuple
+from heapq import nlargest
+from math import exp, log, log1p
+from typing import Dict, Hashable, List, NamedTuple, Tuple, TypeVar
 
 import numpy
 import torch
@@ -15,10 +17,15 @@ import torch.nn.functional as F
 from numpy import ndarray
 from torch import Tensor
 
+from .checks import check_positive
 from .pooling import positions_in_documents
 
 # The index of the blank among the symbols.
 BLANK = 0
+# A beam search leaves out symbols that are less probable than the best one of a slot times this.
+RARE = 1e-4
+
+Key = TypeVar("Key", bound=Hashable)
 
 
 def needed_slots(targets: Tensor, target_lengths: Tensor) -> Tensor:
@@ -89,6 +96,83 @@ def collapse(best: ndarray, lengths: ndarray) -> Tuple[ndarray, ndarray, ndarray
     starts = numpy.cumsum(lengths) - lengths
     counts = numpy.bincount(strings[rows], minlength=len(lengths))
     return best[rows], rows - starts[strings[rows]], counts
+
+
+def beam_search(
+    log_probs: ndarray, beam: int
+) -> List[Tuple[Tuple[int, ...], Tuple[int, ...], float]]:
+    """Find the most probable readings of one string, each with the probability of all its
+    alignments together (prefix beam search: Hannun et al. 2014, "First-pass large vocabulary
+    continuous speech recognition using bi-directional recurrent DNNs", algorithm 1). What it leaves
+    out makes a probability too low, never too high.
+
+    log_probs (ndarray): The logarithms of the probabilities of the symbols. *Shape:* (slots,
+        symbols)
+    beam (int): How many beginnings of readings are kept after each slot.
+    RETURNS (List[Tuple[Tuple[int, ...], Tuple[int, ...], float]]): Up to `beam` readings, the most
+        probable one first: its symbols, the first of the slots of each symbol in the most probable
+        alignment, and the probability.
+    """
+    check_positive("beam", beam)
+    states: _States = {((), BLANK): _Alignments(0.0, 0.0, ())}
+    for slot, row in enumerate(log_probs):
+        likely = (row >= row.max() + log(RARE)).nonzero()[0]
+        symbols = list(zip(likely.tolist(), row[likely].tolist(), strict=True))
+        longer: _States = {}
+        for (reading, last), alignments in states.items():
+            for symbol, log_prob in symbols:
+                if symbol in (BLANK, last):
+                    _add(longer, (reading, symbol), alignments.extend(log_prob))
+                else:
+                    state = ((*reading, symbol), symbol)
+                    _add(longer, state, alignments.extend(log_prob, slot))
+        kept = {reading for reading, _ in _best_readings(longer, beam)}
+        states = {state: longer[state] for state in longer if state[0] in kept}
+    return [
+        (reading, alignments.slots, exp(alignments.total))
+        for reading, alignments in _best_readings(states, beam)
+    ]
+
+
+class _Alignments(NamedTuple):
+    """Alignments of the first slots of a string that have the same reading.
+
+    total (float): The logarithm of the sum of their probabilities.
+    best (float): The logarithm of the highest of their probabilities.
+    slots (Tuple[int, ...]): Where the symbols begin in the most probable one.
+    """
+
+    total: float
+    best: float
+    slots: Tuple[int, ...]
+
+    def extend(self, log_prob: float, *slot: int) -> "_Alignments":
+        """Add a slot to each of them, with its number if a symbol begins there."""
+        return _Alignments(self.total + log_prob, self.best + log_prob, self.slots + slot)
+
+
+# What is read of the first slots, and the symbol of the last one: with these, two alignments have
+# the same reading, whatever follows.
+_States = Dict[Tuple[Tuple[int, ...], int], _Alignments]
+
+
+def _best_readings(states: _States, beam: int) -> List[Tuple[Tuple[int, ...], _Alignments]]:
+    """Join the alignments of each reading, and list the most probable readings first."""
+    readings: Dict[Tuple[int, ...], _Alignments] = {}
+    for (reading, _), alignments in states.items():
+        _add(readings, reading, alignments)
+    return nlargest(beam, readings.items(), key=lambda item: item[1].total)
+
+
+def _add(table: Dict[Key, _Alignments], key: Key, alignments: _Alignments) -> None:
+    """Join alignments to others of the same key, if there are any."""
+    others = table.get(key)
+    if others is None:
+        table[key] = alignments
+        return
+    low, high = sorted((others.total, alignments.total))
+    total = high + log1p(exp(low - high))
+    table[key] = max(others, alignments, key=lambda some: some.best)._replace(total=total)
 
 
 def _pad(x: Tensor, lengths: Tensor) -> Tensor:

@@ -1,12 +1,13 @@
 from itertools import groupby, product
 
 import numpy
+import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from torch.testing import assert_close
 
-from spacy_textconv.layers import BLANK, collapse, ctc_loss, needed_slots
+from spacy_textconv.layers import BLANK, beam_search, collapse, ctc_loss, needed_slots
 
 SYMBOLS = 3
 targets = st.lists(st.integers(1, SYMBOLS - 1), max_size=4)
@@ -108,3 +109,72 @@ def test_collapse_merges_repeated_symbols_and_drops_blanks(alignments):
         if symbol != BLANK and (slot == 0 or alignment[slot - 1] != symbol)
     ]
     assert slots.tolist() == firsts
+
+
+def all_readings(log_probs):
+    """The probability of each reading, and where its symbols begin in its best alignment."""
+    probabilities, best = {}, {}
+    slots, symbols = log_probs.shape
+    for alignment in product(range(symbols), repeat=slots):
+        log_prob = log_probs[range(slots), alignment].sum()
+        reading = tuple(read(alignment))
+        probabilities[reading] = probabilities.get(reading, 0.0) + numpy.exp(log_prob)
+        firsts = collapse(numpy.array(alignment, dtype="int64"), numpy.array([slots]))[1]
+        best[reading] = max(best.get(reading, (-numpy.inf,)), (log_prob, tuple(firsts.tolist())))
+    return {reading: (best[reading][1], probabilities[reading]) for reading in best}
+
+
+@pytest.mark.parametrize("slots, symbols", [(0, 3), (1, 3), (4, 3), (5, 2), (3, 5)])
+def test_a_wide_beam_finds_all_readings(slots, symbols):
+    log_probs = random_log_probs(slots, symbols).numpy()
+    expected = all_readings(log_probs)
+    found = beam_search(log_probs, beam=1000)
+    assert {reading for reading, _, _ in found} == set(expected)
+    for reading, firsts, probability in found:
+        assert firsts == expected[reading][0]
+        assert probability == pytest.approx(expected[reading][1])
+    probabilities = [probability for _, _, probability in found]
+    assert probabilities == sorted(probabilities, reverse=True)
+    assert sum(probabilities) == pytest.approx(1.0)
+
+
+def test_a_reading_with_many_alignments_wins_over_the_best_alignment():
+    log_probs = numpy.log([[0.6, 0.4], [0.55, 0.45]])
+    assert collapse(log_probs.argmax(axis=1), numpy.array([2]))[0].tolist() == []
+    assert beam_search(log_probs, beam=2)[0] == ((1,), (1,), pytest.approx(0.67))
+
+
+@pytest.mark.parametrize("beam", [1, 2, 3])
+def test_a_narrow_beam_finds_few_readings_and_no_higher_probability(beam):
+    log_probs = random_log_probs(5).numpy()
+    expected = all_readings(log_probs)
+    found = beam_search(log_probs, beam)
+    assert len(found) == beam
+    for reading, _, probability in found:
+        assert 0 < probability <= expected[reading][1] * (1 + 1e-9)
+
+
+def test_a_beam_of_one_reads_what_is_certain():
+    torch.manual_seed(0)
+    best = torch.tensor([0, 2, 2, 0, 2, 1, 1, 0])
+    log_probs = (torch.randn(8, 3) + 20 * torch.eye(3)[best]).log_softmax(dim=1)
+    ((reading, firsts, probability),) = beam_search(log_probs.numpy(), beam=1)
+    symbols, slots, _ = collapse(best.numpy(), numpy.array([8]))
+    assert (reading, firsts) == (tuple(symbols), tuple(slots))
+    assert probability == pytest.approx(1.0, abs=1e-4)
+
+
+def test_a_beam_search_leaves_rare_symbols_out():
+    log_probs = numpy.log([[0.89999, 0.1, 0.00001]])
+    assert [reading for reading, _, _ in beam_search(log_probs, beam=9)] == [(), (1,)]
+
+
+def test_a_beam_of_a_long_string_has_a_probability():
+    log_probs = random_log_probs(2000).numpy()
+    probability = beam_search(log_probs, beam=2)[0][2]
+    assert 0.0 <= probability < 1e-100
+
+
+def test_a_beam_search_refuses_a_beam_of_zero():
+    with pytest.raises(ValueError, match="`beam` is 0"):
+        beam_search(random_log_probs(1).numpy(), beam=0)
