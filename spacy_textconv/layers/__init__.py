@@ -4,7 +4,7 @@ from .biluo import BiluoTags
 from .characters import CharacterEmbedding, WordCharacters
 from .convolution import Convolution, GapNorm
 from .crf import LinearChains, split_sizes
-from .ctc import BLANK, beam_search, collapse, ctc_loss, needed_slots
+from .ctc import BLANK, CopySoftmax, beam_search, collapse, ctc_loss, needed_slots
 from .densenet import DenseStack
 from .dilated import DilatedStack
 from .dropout import Dropout, LockedDropout, WordDropout, set_dropout
@@ -31,6 +31,7 @@ __all__ = [
     "ConvPooling",
     "Convolution",
     "ConvolutionShape",
+    "CopySoftmax",
     "DenseStack",
     "DilatedStack",
     "Dropout",

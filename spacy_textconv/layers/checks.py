@@ -21,6 +21,7 @@ LIMITS: Dict[str, float] = {
     "dilations": 1_000_000_000,
     "scale": 1000.0,
     "nO": 1_000_000,
+    "symbols": 1_000_000,
     # These are no settings, but what others add up to.
     "in_width": MAX_ROWS,
     "out_width": MAX_ROWS,

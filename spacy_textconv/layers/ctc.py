@@ -15,9 +15,12 @@ import numpy
 import torch
 import torch.nn.functional as F
 from numpy import ndarray
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn import Parameter
 
+from .autocast import without_autocast
 from .checks import check_positive
+from .packing import PaddedLinear
 from .pooling import positions_in_documents
 
 # The index of the blank among the symbols.
@@ -26,6 +29,51 @@ BLANK = 0
 RARE = 1e-4
 
 Key = TypeVar("Key", bound=Hashable)
+
+
+class CopySoftmax(nn.Module):
+    """Scores of symbols for the slots of a string that has `stride` of them for each of its own
+    symbols, its *source*: a slot writes a symbol, or copies its source symbol. What it writes and
+    that it copies share one softmax (CopyNet: Gu et al. 2016, "Incorporating copying mechanism in
+    sequence-to-sequence learning", section 3.2), and the probability of a symbol is the sum of
+    both ways (See et al. 2017, "Get to the point: summarization with pointer-generator networks",
+    section 2.2).
+
+    In the beginning, the first slot of each source symbol copies it, and the others are blank, so
+    that a string is read as itself.
+
+    width (int): The number of columns of the input.
+    symbols (int): The number of symbols, with the blank.
+    stride (int): The number of slots of each source symbol.
+    """
+
+    def __init__(self, *, width: int, symbols: int, stride: int):
+        super().__init__()
+        check_positive("width", width)
+        check_positive("symbols", symbols)
+        check_positive("stride", stride)
+        # The last row, as the last column of the bias, is for copying.
+        self.scores = PaddedLinear(width, symbols + 1, bias=False)
+        nn.init.normal_(self.scores.weight, std=0.02)
+        self.bias = Parameter(torch.zeros(stride, symbols + 1))
+        # So much that it wins, however many symbols there are, but not by far.
+        nn.init.constant_(self.bias[0, -1:], 1.0 + log(symbols))
+        nn.init.constant_(self.bias[1:, BLANK], 1.0 + log(symbols))
+
+    def forward(self, x: Tensor, source: Tensor) -> Tensor:
+        """
+        x (Tensor): *Shape:* (slots, width)
+        source (Tensor): The source symbol of each slot, or the blank where there is none.
+            *Shape:* (slots,)
+        RETURNS (Tensor): The logarithms of the probabilities of the symbols. *Shape:* (slots,
+            symbols)
+        """
+        with without_autocast(x.device):
+            scores = self.scores(x.to(self.bias.dtype)).view(-1, *self.bias.shape) + self.bias
+            write, copy = scores.flatten(0, 1).split([scores.shape[-1] - 1, 1], dim=1)
+            source = source.unsqueeze(1)
+            either = torch.logaddexp(write.gather(1, source), copy)
+            return write.scatter(1, source, either).log_softmax(dim=1)
 
 
 def needed_slots(targets: Tensor, target_lengths: Tensor) -> Tensor:

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.testing import assert_close
 
-from spacy_textconv.layers import BLANK, beam_search, collapse, ctc_loss, needed_slots
+from spacy_textconv.layers import BLANK, CopySoftmax, beam_search, collapse, ctc_loss, needed_slots
 
 SYMBOLS = 3
 targets = st.lists(st.integers(1, SYMBOLS - 1), max_size=4)
@@ -178,3 +178,88 @@ def test_a_beam_of_a_long_string_has_a_probability():
 def test_a_beam_search_refuses_a_beam_of_zero():
     with pytest.raises(ValueError, match="`beam` is 0"):
         beam_search(random_log_probs(1).numpy(), beam=0)
+
+
+def copy_softmax(stride=2, scale=1.0):
+    torch.manual_seed(0)
+    layer = CopySoftmax(width=4, symbols=5, stride=stride).double()
+    for parameter in layer.parameters():
+        torch.nn.init.normal_(parameter, std=scale)
+    return layer
+
+
+SOURCE = torch.tensor([3, 3, BLANK, BLANK, 1, 1])
+
+
+def naive_copy_softmax(layer, x, source):
+    """Compute probabilities, slot by slot."""
+    rows = []
+    for slot, (vector, symbol) in enumerate(zip(x, source, strict=True)):
+        scores = layer.scores.weight @ vector + layer.bias[slot % len(layer.bias)]
+        *written, copied = scores.softmax(dim=0).unbind()
+        written[symbol] = written[symbol] + copied
+        rows.append(torch.stack(written))
+    return torch.stack(rows)
+
+
+@pytest.mark.parametrize("stride", [1, 2, 3])
+def test_a_symbol_is_written_or_copied(stride):
+    layer = copy_softmax(stride)
+    x = torch.randn(6, 4, dtype=torch.double)
+    log_probs = layer(x, SOURCE)
+    assert_close(log_probs.exp(), naive_copy_softmax(layer, x, SOURCE))
+    assert_close(log_probs.exp().sum(dim=1), torch.ones(6, dtype=torch.double))
+
+
+def test_gradient_of_a_copy_softmax():
+    layer = copy_softmax()
+    names, values = zip(*layer.named_parameters(), strict=True)
+    x = torch.randn(6, 4, dtype=torch.double)
+
+    def apply(x, *values):
+        parameters = dict(zip(names, values, strict=True))
+        return torch.func.functional_call(layer, parameters, (x, SOURCE))
+
+    inputs = [t.detach().clone().requires_grad_() for t in (x, *values)]
+    assert torch.autograd.gradcheck(apply, inputs)
+
+
+def test_extreme_scores_have_finite_logarithms_and_gradients():
+    layer = copy_softmax(scale=1e4).float()
+    x = torch.randn(6, 4, requires_grad=True)
+    log_probs = layer(x, SOURCE)
+    assert log_probs.isfinite().all() and log_probs.min() < -1000
+    log_probs.sum().backward()
+    assert all(t.grad.isfinite().all() for t in (x, *layer.parameters()))
+
+
+def test_a_string_is_read_as_itself_at_first():
+    torch.manual_seed(0)
+    layer = CopySoftmax(width=64, symbols=5000, stride=3)
+    string = [7, 4999, 4999, BLANK, 7]
+    source = torch.tensor(string).repeat_interleave(3)
+    log_probs = layer(torch.randn(15, 64), source)
+    symbols, slots, _ = collapse(log_probs.argmax(dim=1).numpy(), numpy.array([15]))
+    assert symbols.tolist() == [7, 4999, 4999, 7] and slots.tolist() == [0, 3, 6, 12]
+    assert log_probs.amax(dim=1).exp().min() > 0.6 and log_probs.amax() < numpy.log(0.9)
+
+
+def test_a_copy_softmax_computes_in_float32_under_autocast():
+    layer = copy_softmax().float()
+    x = torch.randn(6, 4)
+    with torch.autocast("cpu", torch.bfloat16):
+        log_probs = layer(x, SOURCE)
+        assert torch.equal(layer(x.bfloat16(), SOURCE), layer(x.bfloat16().float(), SOURCE))
+    assert torch.equal(log_probs, layer(x, SOURCE))
+
+
+def test_no_slots_have_no_probabilities():
+    layer = copy_softmax()
+    x, source = torch.zeros(0, 4, dtype=torch.double), torch.zeros(0, dtype=torch.long)
+    assert layer(x, source).shape == (0, 5)
+
+
+@pytest.mark.parametrize("setting", ["width", "symbols", "stride"])
+def test_a_copy_softmax_refuses_bad_settings(setting):
+    with pytest.raises(ValueError, match=f"`{setting}` is 0"):
+        CopySoftmax(**{"width": 4, "symbols": 5, "stride": 2, setting: 0})
