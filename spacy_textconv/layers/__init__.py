@@ -10,15 +10,17 @@ from .dilated import DilatedStack
 from .dropout import Dropout, LockedDropout, WordDropout, set_dropout
 from .embedding import WordEmbedding
 from .hidden import Hidden
-from .packing import PackedStack, Packing, Slice, slice_documents
+from .packing import Packing, Slice, slice_documents
 from .pooling import AttentionPooling, KMaxPooling, LogMeanExpPooling, MeanPooling, Pooling
 from .receptive_field import (
     ConvolutionShape,
+    Reach,
     ReceptiveField,
+    convolution_reach,
     receptive_fields,
-    stack_receptive_field,
 )
 from .shrinking import ConvPooling, Pyramid, ShrinkingConvolution
+from .stack import PackedStack
 from .transitions import KINDS, BiluoTransitions, extend_transitions
 from .upsampling import TransposedConvolution, Upsampling
 
@@ -47,6 +49,7 @@ __all__ = [
     "Packing",
     "Pooling",
     "Pyramid",
+    "Reach",
     "ReceptiveField",
     "ShrinkingConvolution",
     "Slice",
@@ -57,6 +60,7 @@ __all__ = [
     "WordEmbedding",
     "beam_search",
     "collapse",
+    "convolution_reach",
     "ctc_loss",
     "extend_transitions",
     "needed_slots",
@@ -64,5 +68,4 @@ __all__ = [
     "set_dropout",
     "slice_documents",
     "split_sizes",
-    "stack_receptive_field",
 ]

@@ -15,9 +15,10 @@ from typing import Dict, Type
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .checks import check_choice, check_kernel_size, check_positive
+from .checks import check_choice, check_positive
 from .convolution import INITIALIZATIONS, Convolution, GapNorm
 from .packing import Packing
+from .receptive_field import Reach, convolution_reach
 
 # All of them map 0 to 0, so they leave the gap as they find it.
 ACTIVATIONS: Dict[str, Type[nn.Module]] = {
@@ -34,10 +35,12 @@ class BlockSettings:
     """What all blocks are built from.
 
     width (int): The number of columns of input and output.
-    kernel_size (int): The number of rows that each output row sees. Has to be odd.
+    kernel_size (int): The number of rows that each output row sees. Has to be odd, unless the
+        block is causal.
     dilation (int): The distance between two of these rows.
     activation (str): "gelu", "mish", "relu", "silu" or "tanh".
     initialization (str): "kaiming" or "identity".
+    causal (bool): Whether no row sees a later one.
     """
 
     width: int
@@ -45,13 +48,17 @@ class BlockSettings:
     dilation: int
     activation: str = "gelu"
     initialization: str = "kaiming"
+    causal: bool = False
 
     def __post_init__(self) -> None:
         check_positive("width", self.width)
-        check_kernel_size(self.kernel_size)
-        check_positive("dilation", self.dilation)
         check_choice("activation", self.activation, ACTIVATIONS)
         check_choice("initialization", self.initialization, INITIALIZATIONS)
+
+    @property
+    def reach(self) -> Reach:
+        """The rows that each output row sees."""
+        return convolution_reach(self.kernel_size, self.dilation, self.causal)
 
     def convolution(self, in_width: int, out_width: int, groups: int = 1) -> Convolution:
         """Make the block's convolution along the text."""
@@ -62,6 +69,7 @@ class BlockSettings:
             dilation=self.dilation,
             groups=groups,
             initialization=self.initialization,
+            causal=self.causal,
         )
 
     def pointwise(self, in_width: int, out_width: int) -> Convolution:

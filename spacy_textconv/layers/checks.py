@@ -47,10 +47,10 @@ def check_positives(name: str, value: Collection[int]) -> None:
         raise ValueError(Errors.E014.format(name=name, value=value, limit=_limit(name)))
 
 
-def check_kernel_size(value: int) -> None:
-    """Raise a ValueError unless the kernel has a middle."""
+def check_kernel_size(value: int, *, causal: bool = False) -> None:
+    """Raise a ValueError unless the kernel has a middle, or needs none because it is causal."""
     check_positive("kernel_size", value)
-    if value % 2 == 0:
+    if value % 2 == 0 and not causal:
         raise ValueError(Errors.E002.format(value=value, lower=value - 1, upper=value + 1))
 
 

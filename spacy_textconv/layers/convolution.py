@@ -7,6 +7,7 @@ from torch.nn import Parameter
 
 from .checks import check_choice, check_kernel_size, check_positive
 from .packing import Packing
+from .receptive_field import convolution_reach
 
 INITIALIZATIONS = ("kaiming", "identity")
 # With 1, heads learn a few sentences by heart more slowly than spaCy's own tests allow. With 4, it
@@ -24,12 +25,15 @@ class Convolution(nn.Module):
 
     in_width (int): The number of columns of the input.
     out_width (int): The number of columns of the output.
-    kernel_size (int): The number of rows that each output row sees. Has to be odd.
+    kernel_size (int): The number of rows that each output row sees. Has to be odd, unless the
+        convolution is causal.
     dilation (int): The distance between two of these rows.
     groups (int): The number of groups that the columns are divided into; `in_width` makes the
         convolution depthwise.
     initialization (str): "kaiming" (He et al. 2015, section 2.2) or "identity" (Strubell et al.
-        2017, section 4.1: the middle of the kernel passes its input on).
+        2017, section 4.1: the row in the place of the output is passed on).
+    causal (bool): Whether an output row sees its own and earlier rows only (van den Oord et al.
+        2016, "WaveNet", section 2.1).
     """
 
     def __init__(
@@ -41,49 +45,48 @@ class Convolution(nn.Module):
         dilation: int = 1,
         groups: int = 1,
         initialization: str = "kaiming",
+        causal: bool = False,
     ):
         super().__init__()
         check_positive("in_width", in_width)
         check_positive("out_width", out_width)
-        check_kernel_size(kernel_size)
+        check_kernel_size(kernel_size, causal=causal)
         check_positive("dilation", dilation)
         self.kernel_size = kernel_size
         self.dilation = dilation
         self.groups = groups
+        self.reach = convolution_reach(kernel_size, dilation, causal)
         self.weight = Parameter(torch.empty(out_width, kernel_size, in_width // groups))
         self.bias = Parameter(torch.zeros(out_width))
-        initialize_(self.weight, initialization)
-
-    @property
-    def reach(self) -> int:
-        """The number of rows that an output row sees to each side."""
-        return self.dilation * (self.kernel_size // 2)
+        initialize_(self.weight, initialization, self.reach.left // dilation)
 
     def forward(self, x: Tensor, packing: Packing) -> Tensor:
         """Convolve the rows of every document. The ends of the kernel that lie beyond the longest
-        document, whichever row is in the middle, are left out: they see nothing but zeros.
+        document, whichever row is computed, are left out: they see nothing but zeros.
 
         x (Tensor): The rows, those of the gap zero. The packing has to be made for a gap of at
-            least `reach`. *Shape:* (rows, in_width)
+            least `reach.gap`. *Shape:* (rows, in_width)
         packing (Packing): Where the documents lie.
         RETURNS (Tensor): *Shape:* (rows, out_width)
         """
-        middle = self.kernel_size // 2
-        taps = min(middle, max(packing.longest - 1, 0) // self.dilation)
-        weight = self.weight[:, middle - taps : middle + taps + 1]
-        if taps == 0 and self.groups == 1:
+        own = self.reach.left // self.dilation
+        limit = max(packing.longest - 1, 0) // self.dilation
+        before, after = min(own, limit), min(self.kernel_size - 1 - own, limit)
+        weight = self.weight[:, own - before : own + after + 1]
+        # Torch pads both ends alike. No kernel has more taps after its own row than before it.
+        padding = before * self.dilation
+        if padding == 0 and self.groups == 1:
             return F.linear(x, weight.squeeze(1), self.bias).to(x.dtype)
-        dilation = self.dilation if taps else 1
         image = x.view(1, 1, *x.shape).permute(0, 3, 1, 2)  # (1, in_width, 1, rows)
         kernel = weight.unsqueeze(1).permute(0, 3, 1, 2)  # (out, in, 1, taps)
         y = F.conv2d(
             image,
             kernel,
             self.bias,
-            padding=(0, taps * dilation),
-            dilation=(1, dilation),
+            padding=(0, padding),
+            dilation=(1, self.dilation if padding else 1),
             groups=self.groups,
-        )
+        )[..., : len(x)]
         # Under autocast, y is bfloat16; what is added up over many layers stays float32.
         return y.permute(0, 2, 3, 1).reshape(x.shape[0], -1).to(x.dtype)
 
@@ -112,17 +115,18 @@ class OutputNorm(nn.LayerNorm):
         nn.init.constant_(self.weight, OUTPUT_GAIN)
 
 
-def initialize_(weight: Tensor, initialization: str) -> None:
+def initialize_(weight: Tensor, initialization: str, own: int) -> None:
     """Set the weight of a convolution, in place.
 
     weight (Tensor): *Shape:* (out_width, kernel_size, in_width)
     initialization (str): "kaiming" or "identity".
+    own (int): Which tap of the kernel sees the row in the place of the output.
     """
     check_choice("initialization", initialization, INITIALIZATIONS)
-    out_width, kernel_size, in_width = weight.shape
+    out_width, _, in_width = weight.shape
     with torch.no_grad():
         if initialization == "identity":
             weight.zero_()
-            weight[:, kernel_size // 2] = torch.eye(out_width, in_width) if in_width > 1 else 1.0
+            weight[:, own] = torch.eye(out_width, in_width) if in_width > 1 else 1.0
         else:
             nn.init.kaiming_normal_(weight.view(out_width, -1), nonlinearity="relu")

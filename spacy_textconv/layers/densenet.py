@@ -6,11 +6,10 @@ import torch
 from torch import Tensor, nn
 
 from .blocks import ACTIVATIONS
-from .checks import check_choice, check_kernel_size, check_positive, check_positives
-from .convolution import Convolution, GapNorm, OutputNorm
-from .dropout import LockedDropout
-from .packing import PackedStack, Packing
-from .receptive_field import stack_receptive_field
+from .checks import check_choice, check_positive
+from .convolution import Convolution, GapNorm
+from .packing import Packing
+from .stack import PackedStack
 
 
 class DenseLayer(nn.Module):
@@ -85,11 +84,8 @@ class DenseStack(PackedStack):
         activation: str = "gelu",
         dropout: Optional[float] = 0.0,
     ):
-        super().__init__()
-        check_positive("width", width)
+        super().__init__(width=width, kernel_size=kernel_size, dilations=dilations, dropout=dropout)
         check_positive("growth_rate", growth_rate)
-        check_kernel_size(kernel_size)
-        check_positives("dilations", dilations)
         if bottleneck is not None:
             check_positive("bottleneck", bottleneck)
         check_choice("activation", activation, ACTIVATIONS)
@@ -104,21 +100,10 @@ class DenseStack(PackedStack):
             )
             for i, dilation in enumerate(dilations)
         )
-        self.dropout = LockedDropout(p=dropout)
         self.project = nn.Linear(width + len(dilations) * growth_rate, width)
-        self.norm = OutputNorm(width)
-        # With the weights, so that weights trained with other dilations are refused.
-        self.register_buffer("dilations", torch.tensor([*dilations]))
-        self.gap = max(dilations) * (kernel_size // 2)
         self.buffer_width = max(self.project.in_features, (bottleneck or 1) * growth_rate)
-        self.receptive_field = stack_receptive_field(kernel_size, dilations)
 
     def forward(self, x: Tensor, packing: Packing) -> Tensor:
-        """
-        x (Tensor): *Shape:* (rows, width)
-        packing (Packing): Where the documents lie, with `gap` rows between them.
-        RETURNS (Tensor): *Shape:* (rows, width)
-        """
         for layer in self.layers:
             x = torch.cat([x, self.dropout(layer(x, packing), packing)], dim=1)
         return self.norm(self.project(x))

@@ -6,11 +6,9 @@ import torch
 from torch import Tensor, nn
 
 from .blocks import BLOCKS, BlockSettings
-from .checks import check_choice, check_positive, check_positives
-from .convolution import OutputNorm
-from .dropout import LockedDropout
-from .packing import PackedStack, Packing
-from .receptive_field import stack_receptive_field
+from .checks import check_choice
+from .packing import Packing
+from .stack import PackedStack
 
 
 class Residual(nn.Module):
@@ -75,7 +73,7 @@ class DilatedStack(PackedStack):
     al. 2016, "Neural machine translation in linear time").
 
     width (int): The number of columns of input and output.
-    kernel_size (int): The size of each kernel. Has to be odd.
+    kernel_size (int): The size of each kernel. Has to be odd, unless the stack is causal.
     dilations (Sequence[int]): The dilation of each layer.
     block (str): "conv", "gated", "bytenet" or "separable".
     connection (str): "residual", "highway" or "plain".
@@ -86,6 +84,7 @@ class DilatedStack(PackedStack):
     dropout (Optional[float]): The probability that a column of a block's output is dropped; None
         for that of the training.
     initialization (str): "kaiming" or "identity".
+    causal (bool): Whether no row sees a later one.
     """
 
     def __init__(
@@ -100,33 +99,30 @@ class DilatedStack(PackedStack):
         activation: str = "gelu",
         dropout: Optional[float] = 0.0,
         initialization: str = "kaiming",
+        causal: bool = False,
     ):
-        super().__init__()
-        check_positives("dilations", dilations)
+        super().__init__(
+            width=width,
+            kernel_size=kernel_size,
+            dilations=dilations,
+            iterations=iterations,
+            dropout=dropout,
+            causal=causal,
+        )
         check_choice("block", block, BLOCKS)
         check_choice("connection", connection, CONNECTIONS)
-        check_positive("iterations", iterations)
         self.blocks = nn.ModuleList()
         self.connections = nn.ModuleList()
         for dilation in dilations:
-            settings = BlockSettings(width, kernel_size, dilation, activation, initialization)
+            settings = BlockSettings(
+                width, kernel_size, dilation, activation, initialization, causal
+            )
             self.blocks.append(BLOCKS[block](settings))
             self.connections.append(CONNECTIONS[connection](width))
-        self.dropout = LockedDropout(p=dropout)
-        self.norm = OutputNorm(width)
         self.iterations = iterations
-        # With the weights, so that weights trained with other dilations are refused.
-        self.register_buffer("dilations", torch.tensor([*dilations] * iterations))
-        self.gap = max(dilations) * (kernel_size // 2)
         self.buffer_width = 2 * width if block == "gated" else width
-        self.receptive_field = stack_receptive_field(kernel_size, dilations, iterations)
 
     def forward(self, x: Tensor, packing: Packing) -> Tensor:
-        """
-        x (Tensor): *Shape:* (rows, width)
-        packing (Packing): Where the documents lie, with `gap` rows between them.
-        RETURNS (Tensor): *Shape:* (rows, width)
-        """
         for _ in range(self.iterations):
             for block, connect in zip(self.blocks, self.connections, strict=True):
                 x = connect(x, self.dropout(block(x, packing), packing))

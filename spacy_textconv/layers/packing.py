@@ -1,15 +1,15 @@
 """Many documents in one buffer of rows, with rows of zeros between them.
 
 A batch of documents is stored as one `(rows, width)` tensor in which the documents lie end to
-end. Between two neighbours there is a *gap* of zero rows, at least as long as half a
-convolution kernel, so that a convolution over the whole buffer never mixes two documents.
+end. Between two neighbours there is a *gap* of zero rows, at least as long as a convolution
+sees to either side, so that one over the whole buffer never mixes two documents.
 Unlike padding to the longest document, this wastes `gap` rows a document at most.
 """
 
 from copy import copy
 from dataclasses import dataclass
 from itertools import accumulate
-from typing import List, Optional, Sequence
+from typing import List, Optional, Sequence, Tuple
 
 import torch
 import torch.nn.functional as F
@@ -126,20 +126,6 @@ class Packing:
         return x.index_fill_(0, self.gap_rows, 0.0)
 
 
-class PackedStack(nn.Module):
-    """A network over packed rows: `forward(x, packing)` keeps the number of rows.
-
-    gap (int): The number of rows that it needs between two documents.
-    receptive_field (int): The number of rows that each output row sees, with itself in the
-        middle.
-    buffer_width (int): The number of columns of the widest buffer in between.
-    """
-
-    gap: int
-    receptive_field: int
-    buffer_width: int
-
-
 @dataclass(frozen=True, order=True)
 class Slice:
     """A part of a document, with the context that a network needs to compute it exactly. Slices are
@@ -161,14 +147,14 @@ class Slice:
 
 
 def slice_documents(
-    lengths: Sequence[int], *, max_rows: int, gap: int, halo: int, stride: int = 1
+    lengths: Sequence[int], *, max_rows: int, gap: int, reach: Tuple[int, int], stride: int = 1
 ) -> List[List[Slice]]:
     """Cut a batch into groups of slices, each of which can be packed into about `max_rows` rows.
 
-    A document that is too long for one group is cut into several slices, each with up to `halo`
-    rows of context on either side. A network that looks at most `halo` rows to each side gives
-    the wanted rows of each slice the values that it would give them in the whole document. The
-    context never costs more than the slice itself: a document of up to four halos stays whole.
+    A document that is too long for one group is cut into several slices, each with the context
+    that a network sees before and after it. So the network gives the wanted rows of each slice
+    the values that it would give them in the whole document. The context never costs more than the
+    slice itself: a document of up to twice the context stays whole.
 
     Groups are made of slices of similar length, the longest first, so that no long document sets
     the gap of many short ones.
@@ -176,20 +162,22 @@ def slice_documents(
     lengths (Sequence[int]): The number of rows of each document.
     max_rows (int): The number of rows of a group, unless it has a single slice.
     gap (int): The number of rows that the network needs between two slices of a group.
-    halo (int): The number of rows that the network looks to each side.
+    reach (Tuple[int, int]): The number of rows that the network sees before and after each row.
     stride (int): What the first row of each slice has to be a multiple of.
     RETURNS (List[List[Slice]]): The slices of each group. Every row of every document is wanted
         once.
     """
-    step = max(max_rows - 2 * halo, 2 * halo, 1)
+    left, right = reach
+    context = left + right
+    step = max(max_rows - context, context, 1)
     step = -(-step // stride) * stride
     slices = []
     for document, length in enumerate(lengths):
-        wanted = step if length > step + 2 * halo else length
+        wanted = step if length > step + context else length
         for start in range(0, length, wanted or 1):
             stop = min(start + wanted, length)
             slices.append(
-                Slice(document, start, stop, max(0, start - halo), min(stop + halo, length))
+                Slice(document, start, stop, max(0, start - left), min(stop + right, length))
             )
     slices.sort(key=len, reverse=True)
     groups: List[List[Slice]] = []

@@ -9,9 +9,40 @@ from dataclasses import dataclass
 from fractions import Fraction
 from itertools import takewhile
 from math import prod
-from typing import List, Sequence
+from typing import List, NamedTuple, Sequence
 
 from .checks import check_natural, check_positive
+
+
+class Reach(NamedTuple):
+    """How many rows an output row sees, beside the one in its own place.
+
+    left (int): The number of rows before it.
+    right (int): The number of rows after it.
+    """
+
+    left: int
+    right: int
+
+    @property
+    def size(self) -> int:
+        """The number of rows from the first to the last that is seen, both included."""
+        return self.left + 1 + self.right
+
+    @property
+    def gap(self) -> int:
+        """The number of rows of zeros that keep two documents apart: the first row of the second
+        sees `left` rows back, the last row of the first sees `right` rows ahead, and the same zeros
+        serve both."""
+        return max(self.left, self.right)
+
+
+def convolution_reach(kernel_size: int, dilation: int, causal: bool = False) -> Reach:
+    """Compute what a convolution that keeps the number of rows sees: as many rows after its own as
+    before it, or, if it is causal, all of them before."""
+    taps = kernel_size - 1
+    after = 0 if causal else taps // 2
+    return Reach((taps - after) * dilation, after * dilation)
 
 
 @dataclass(frozen=True)
@@ -105,9 +136,3 @@ def _extent(output: int, layers: Sequence[ConvolutionShape]) -> int:
     for layer in reversed(ordinary):
         distance = distance * layer.stride + (layer.kernel_size - 1) * layer.dilation
     return distance + 1
-
-
-def stack_receptive_field(kernel_size: int, dilations: Sequence[int], iterations: int = 1) -> int:
-    """Compute how many rows each output of a stack of dilated convolutions sees."""
-    stack = [ConvolutionShape(kernel_size, dilation=dilation) for dilation in dilations]
-    return _size(stack * iterations)

@@ -123,7 +123,7 @@ class PyramidLevel(nn.Module):
     def __init__(self, settings: BlockSettings):
         super().__init__()
         self.blocks = nn.ModuleList(ConvBlock(settings) for _ in range(2))
-        self.gap = settings.kernel_size // 2
+        self.gap = settings.reach.gap
 
     def forward(self, x: Tensor, lengths: Tensor) -> Tuple[Tensor, Tensor]:
         """

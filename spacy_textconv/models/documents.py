@@ -119,7 +119,7 @@ def _predict_slices(
         lengths,
         max_rows=SLICE_ROWS,
         gap=stack.gap,
-        halo=stack.receptive_field // 2 + max(map(_rows_ahead, poolings)),
+        reach=(stack.reach.left, stack.reach.right + max(map(_rows_ahead, poolings))),
         # Slices begin where something begins to be pooled.
         stride=lcm(*(pooling.stride for pooling in poolings)),
     )

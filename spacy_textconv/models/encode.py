@@ -132,7 +132,7 @@ def build_dense_conv_encoder_v1(
 def _packed_encoder(
     name: str, build: Callable[[], PackedStack], width: int, mixed_precision: bool
 ) -> EncoderT:
-    """Wrap a stack over packed rows, which has a `gap` and a `receptive_field`."""
+    """Wrap a stack over packed rows, which says how far it sees."""
     model = wrap_module(
         name,
         build,
@@ -140,7 +140,7 @@ def _packed_encoder(
         dims={"nI": width, "nO": width},
         mixed_precision=mixed_precision,
     )
-    model.attrs["receptive_field"] = _stack(model).receptive_field
+    model.attrs["receptive_field"] = _stack(model).reach.size
     return model
 
 
@@ -166,7 +166,8 @@ def _forward_train(model: EncoderT, Xs: List[Floats2d]) -> EncoderForwardT:
     Ys = [empty] * len(Xs)
     passes: List[Tuple[List[int], Packing, BackpropT]] = []
     # No document is cut: it is not longer than its context.
-    for group in _slice(model, lengths, halo=max(lengths, default=0)):
+    longest = max(lengths, default=0)
+    for group in _slice(model, lengths, reach=(longest, longest)):
         documents = [part.document for part in group]
         packing = _packing(model, group)
         x = _pack(model, [Xs[i] for i in documents], packing)
@@ -189,7 +190,7 @@ def _forward_train(model: EncoderT, Xs: List[Floats2d]) -> EncoderForwardT:
 def _predict(model: EncoderT, Xs: List[Floats2d]) -> List[Floats2d]:
     lengths = [len(X) for X in Xs]
     Ys = [model.ops.alloc2f(0, model.get_dim("nO"))] * len(Xs)
-    for group in _slice(model, lengths, halo=model.attrs["receptive_field"] // 2):
+    for group in _slice(model, lengths, reach=_stack(model).reach):
         packing = _packing(model, group)
         rows = [Xs[part.document][part.context_start : part.context_stop] for part in group]
         Y, _ = apply_module(model, [_pack(model, rows, packing), packing], is_train=False)
@@ -207,10 +208,10 @@ def _predict(model: EncoderT, Xs: List[Floats2d]) -> List[Floats2d]:
     return Ys
 
 
-def _slice(model: EncoderT, lengths: List[int], halo: int) -> List[List[Slice]]:
+def _slice(model: EncoderT, lengths: List[int], reach: Tuple[int, int]) -> List[List[Slice]]:
     stack = _stack(model)
     size = SLICE_SIZE["cpu" if get_shim(model).device.type == "cpu" else "gpu"]
-    return slice_documents(lengths, max_rows=size // stack.buffer_width, gap=stack.gap, halo=halo)
+    return slice_documents(lengths, max_rows=size // stack.buffer_width, gap=stack.gap, reach=reach)
 
 
 def _packing(model: EncoderT, group: Sequence[Slice]) -> Packing:

@@ -16,7 +16,7 @@ def naive(layer, document):
     length, kernel_size = len(document), layer.weight.shape[1]
     y = layer.bias.expand(length, -1)
     for tap in range(kernel_size):
-        offset = (tap - kernel_size // 2) * layer.dilation
+        offset = tap * layer.dilation - layer.reach.left
         if abs(offset) < length:
             seen = F.pad(document, (0, 0, max(-offset, 0), max(offset, 0)))
             seen = seen[max(offset, 0) :][:length]
@@ -31,15 +31,19 @@ def naive(layer, document):
     st.integers(1, 4) | st.just(10**7),
     st.sampled_from([1, 2, 4]),
     st.integers(0, 3),
+    st.booleans(),
 )
-def test_convolution_equals_a_naive_one(lengths, kernel_size, dilation, groups, spare):
+def test_convolution_equals_a_naive_one(lengths, kernel_size, dilation, groups, spare, causal):
     torch.manual_seed(0)
     layer = Convolution(
-        in_width=4, out_width=8, kernel_size=kernel_size, dilation=dilation, groups=groups
-    )
+        in_width=4, out_width=8, kernel_size=kernel_size + causal, dilation=dilation,
+        groups=groups, causal=causal,
+    )  # fmt: skip
+    side = kernel_size // 2 * dilation
+    assert layer.reach == ((kernel_size * dilation, 0) if causal else (side, side))
     torch.nn.init.normal_(layer.bias)
     documents = [torch.randn(length, 4) for length in lengths]
-    x, packing = pack(documents, layer.reach + spare)
+    x, packing = pack(documents, layer.reach.gap + spare)
     inside = torch.ones(packing.rows, dtype=torch.bool).index_fill(0, packing.gap_rows, False)
     y, expected = layer(x, packing)[inside], torch.cat([naive(layer, x) for x in documents])
     assert_close(y, expected, atol=1e-5, rtol=1e-5)
@@ -59,7 +63,7 @@ def test_what_sees_nothing_but_zeros_is_not_computed(settings, groups):
         layer = Convolution(
             in_width=4, out_width=4, groups=groups, kernel_size=kernel_size, dilation=dilation
         )
-        x, packing = pack([torch.randn(4, 4)] * 50, layer.reach)
+        x, packing = pack([torch.randn(4, 4)] * 50, layer.reach.gap)
         with FlopCounterMode(display=False) as counter:
             layer(x, packing)
         return len(x), counter.get_total_flops()
@@ -68,12 +72,14 @@ def test_what_sees_nothing_but_zeros_is_not_computed(settings, groups):
     assert count(**{"kernel_size": 3, **settings}) <= count(7)
 
 
+@pytest.mark.parametrize("causal", [False, True])
 @pytest.mark.parametrize("kernel_size, groups", [(1, 1), (3, 1), (3, 4)])
-def test_convolution_gradient(kernel_size, groups):
+def test_convolution_gradient(kernel_size, groups, causal):
     layer = Convolution(
-        in_width=4, out_width=4, kernel_size=kernel_size, dilation=2, groups=groups
+        in_width=4, out_width=4, kernel_size=kernel_size, dilation=2, groups=groups, causal=causal
     ).double()
-    x, packing = pack([torch.randn(5, 4).double(), torch.randn(3, 4).double()], gap=2)
+    documents = [torch.randn(5, 4).double(), torch.randn(3, 4).double()]
+    x, packing = pack(documents, layer.reach.gap)
 
     def apply(x, weight, bias):
         return torch.func.functional_call(layer, {"weight": weight, "bias": bias}, (x, packing))
@@ -83,11 +89,13 @@ def test_convolution_gradient(kernel_size, groups):
 
 
 @pytest.mark.parametrize("groups", [1, 4])
-def test_identity_initialization_passes_the_input_on(groups):
+@pytest.mark.parametrize("causal", [False, True])
+def test_identity_initialization_passes_the_input_on(groups, causal):
     layer = Convolution(
-        in_width=4, out_width=4, kernel_size=5, groups=groups, initialization="identity"
-    )
-    x, packing = pack([torch.randn(6, 4)], gap=2)
+        in_width=4, out_width=4, kernel_size=5, groups=groups, initialization="identity",
+        causal=causal,
+    )  # fmt: skip
+    x, packing = pack([torch.randn(6, 4)], layer.reach.gap)
     assert_close(layer(x, packing), x)
 
 
@@ -104,6 +112,7 @@ def test_kaiming_initialization_keeps_the_scale_of_rectified_input():
     [
         ({"kernel_size": 4}, "`kernel_size` is 4, but has to be odd.* Use 3 or 5"),
         ({"kernel_size": 0}, "`kernel_size` is 0"),
+        ({"kernel_size": 0, "causal": True}, "`kernel_size` is 0"),
         ({"dilation": 0}, "`dilation` is 0"),
         ({"in_width": 0}, "`in_width` is 0"),
         ({"out_width": -1}, "`out_width` is -1"),

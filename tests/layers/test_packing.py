@@ -102,20 +102,23 @@ def test_clear_gap_only_touches_the_gap():
     st.integers(1, 30),
     st.integers(0, 9),
     st.integers(0, 9) | st.just(10**9),
+    st.integers(0, 9),
     st.integers(1, 5),
 )
-def test_slices_want_every_row_once_with_full_context(lengths, max_rows, gap, halo, stride):
+def test_slices_want_every_row_once_with_full_context(lengths, max_rows, gap, left, right, stride):
     wanted = [[0] * length for length in lengths]
-    for group in slice_documents(lengths, max_rows=max_rows, gap=gap, halo=halo, stride=stride):
+    for group in slice_documents(
+        lengths, max_rows=max_rows, gap=gap, reach=(left, right), stride=stride
+    ):
         packing = Packing([len(part) for part in group], gap)
         used = packing.starts[-1] + packing.lengths[-1]
         assert len(group) == 1 or used <= max_rows
         for part in group:
             length = lengths[part.document]
-            assert len(part) <= max(max_rows, 4 * halo) + stride - 1
+            assert len(part) <= max(max_rows, 2 * (left + right)) + stride - 1
             assert part.start % stride == 0
-            assert part.context_start == max(0, part.start - halo)
-            assert part.context_stop == min(length, part.stop + halo)
+            assert part.context_start == max(0, part.start - left)
+            assert part.context_stop == min(length, part.stop + right)
             for row in range(part.start, part.stop):
                 wanted[part.document][row] += 1
     assert wanted == [[1] * length for length in lengths]
@@ -123,6 +126,6 @@ def test_slices_want_every_row_once_with_full_context(lengths, max_rows, gap, ha
 
 def test_a_long_document_does_not_set_the_gap_of_many_short_ones():
     lengths = [6] * 500 + [900] + [6] * 500
-    groups = slice_documents(lengths, max_rows=1000, gap=800, halo=800)
+    groups = slice_documents(lengths, max_rows=1000, gap=800, reach=(800, 800))
     rows = [Packing([len(part) for part in group], 800).rows for group in groups]
     assert sum(rows) < 1.1 * (900 + 1000 * (6 + 5))

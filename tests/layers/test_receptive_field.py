@@ -6,7 +6,7 @@ import torch.nn.functional as F
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spacy_textconv.layers import ConvolutionShape, receptive_fields, stack_receptive_field
+from spacy_textconv.layers import ConvolutionShape, convolution_reach, receptive_fields
 
 LENGTH = 160
 
@@ -94,14 +94,19 @@ def test_transposed_convolution_undoes_the_jump_of_a_stride():
     assert (down.jump, up.jump) == (2, 1)
 
 
-def test_stack_receptive_field():
-    assert stack_receptive_field(3, [1, 1, 1, 1]) == 9
-    assert stack_receptive_field(3, [1, 2, 4, 8]) == 31
-    assert stack_receptive_field(5, [1, 2], iterations=3) == 37
+@pytest.mark.parametrize("kernel_size, dilation", [(1, 1), (3, 1), (5, 2), (3, 10**9)])
+def test_reach_of_a_convolution(kernel_size, dilation):
+    both, causal = (convolution_reach(kernel_size, dilation, causal) for causal in (False, True))
+    assert both.left == both.right == both.gap
+    assert causal == (both.left + both.right, 0)
+    [field] = receptive_fields([ConvolutionShape(kernel_size, dilation=dilation)])
+    assert both.size == causal.size == field.size
+    assert causal.gap == causal.left
 
 
 def test_size_needs_no_list_of_all_that_is_seen():
-    assert stack_receptive_field(3, [3**i for i in range(19)]) == 3**19
+    layers = [ConvolutionShape(3, dilation=3**i) for i in range(19)]
+    assert receptive_fields(layers)[-1].size == 3**19
     assert receptive_fields([ConvolutionShape(9999, stride=2)] * 9)[-1].size == 9998 * 511 + 1
 
 

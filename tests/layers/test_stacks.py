@@ -3,7 +3,7 @@ import torch
 import torch.nn.functional as F
 from torch.testing import assert_close
 
-from spacy_textconv.layers import DenseStack, DilatedStack, Packing
+from spacy_textconv.layers import DenseStack, DilatedStack, Packing, slice_documents
 from spacy_textconv.layers.blocks import ACTIVATIONS, BLOCKS
 from spacy_textconv.layers.dilated import CONNECTIONS
 from spacy_textconv.layers.packing import round_rows
@@ -12,11 +12,20 @@ SMALL = {"width": 4, "kernel_size": 3, "dilations": [1, 2]}
 STACKS = [
     *(lambda block=block: DilatedStack(**SMALL, block=block) for block in BLOCKS),
     *(lambda connection=c: DilatedStack(**SMALL, connection=connection) for c in CONNECTIONS),
+    *(lambda block=block: DilatedStack(**SMALL, block=block, causal=True) for block in BLOCKS),
+    lambda: DilatedStack(**{**SMALL, "kernel_size": 2}, causal=True),
     lambda: DilatedStack(**SMALL, iterations=2),
+    lambda: DilatedStack(**SMALL, iterations=2, causal=True),
     lambda: DilatedStack(**SMALL, block="gated", connection="plain", initialization="identity"),
     lambda: DenseStack(**SMALL, growth_rate=3),
     lambda: DenseStack(**SMALL, growth_rate=3, bottleneck=None),
 ]
+
+
+def last_rows(y, packing):
+    """The last three rows of the last document."""
+    stop = packing.starts[-1] + packing.lengths[-1]
+    return y[stop - 3 : stop]
 
 
 @pytest.mark.parametrize("build", STACKS)
@@ -29,7 +38,8 @@ def test_gradient_of_input_and_every_parameter(build):
 
     def apply(x, *values):
         y = torch.func.functional_call(stack, dict(zip(names, values, strict=True)), (x, packing))
-        return y[packing.document_of_row == 0][:4], y[-3:]  # what lies in the gap is undefined
+        # What lies in the gap is undefined.
+        return y[packing.document_of_row == 0][:4], last_rows(y, packing)
 
     inputs = [t.detach().clone().requires_grad_() for t in (x, *values)]
     assert torch.autograd.gradcheck(apply, inputs)
@@ -43,7 +53,8 @@ def test_bfloat16_is_close_to_float32(build):
     x = torch.randn(packing.rows, 4)
     with torch.autocast("cpu", torch.bfloat16):
         y = stack(x, packing)
-    assert_close(y.float()[-3:], stack(x, packing)[-3:], atol=0.2, rtol=0.2)
+    expected = last_rows(stack(x, packing), packing)
+    assert_close(last_rows(y.float(), packing), expected, atol=0.2, rtol=0.2)
 
 
 @pytest.mark.parametrize("build", STACKS)
@@ -53,7 +64,50 @@ def test_gap_content_does_not_matter(build):
     x = torch.randn(packing.rows, 4)
     disturbed = x.clone()
     disturbed[packing.gap_rows] = 100.0
-    assert_close(stack(x, packing)[-3:], stack(disturbed, packing)[-3:])
+    expected = last_rows(stack(x, packing), packing)
+    assert_close(last_rows(stack(disturbed, packing), packing), expected)
+
+
+@pytest.mark.parametrize("build", STACKS)
+def test_an_output_row_sees_as_far_as_is_stated(build):
+    torch.manual_seed(0)
+    stack, row = build().double(), 30
+    for param in stack.parameters():
+        torch.nn.init.normal_(param)
+    x = torch.randn(64, 4, dtype=torch.double, requires_grad=True)
+    y = stack(x, Packing([64], stack.gap))
+    (dx,) = torch.autograd.grad((y[row] ** 3).sum(), x)
+    seen = dx.any(dim=1).nonzero().flatten() - row
+    assert (-seen.min(), seen.max()) == stack.reach
+
+
+@pytest.mark.parametrize("kernel_size", [1, 2, 3, 4])
+def test_no_row_of_a_causal_stack_changes_with_a_later_one(kernel_size):
+    stack = DilatedStack(width=4, kernel_size=kernel_size, dilations=[1, 2], causal=True)
+    assert stack.reach == (3 * (kernel_size - 1), 0)
+    packing = Packing([20, 30], stack.gap)
+    x = torch.randn(packing.rows, 4)
+    before = stack(x, packing)
+    for row in (0, 5, 19, packing.starts[1] + 7):
+        changed = x.clone()
+        changed[row:] += 1.0
+        assert torch.equal(stack(changed, packing)[:row], before[:row])
+
+
+@pytest.mark.parametrize("build", STACKS)
+def test_slices_equal_the_whole(build):
+    torch.manual_seed(0)
+    stack = build().double()
+    document = torch.randn(200, 4, dtype=torch.double)
+    whole = stack(torch.cat([document, torch.zeros(8, 4)]), Packing([200], stack.gap))[:200]
+    groups = slice_documents([200], max_rows=40, gap=stack.gap, reach=stack.reach)
+    assert len(groups) > 2
+    for [part] in groups:
+        packing = Packing([len(part)], stack.gap)
+        x = torch.zeros(packing.rows, 4, dtype=torch.double)
+        x[: len(part)] = document[part.context_start : part.context_stop]
+        y = stack(x, packing)[part.start - part.context_start :]
+        assert_close(y[: part.stop - part.start], whole[part.start : part.stop])
 
 
 def naive_block(block, x, block_name, dilation):
@@ -148,7 +202,7 @@ def test_iterations_share_weights():
     once, thrice = DilatedStack(**SMALL), DilatedStack(**SMALL, iterations=3)
     count = [sum(p.numel() for p in stack.parameters()) for stack in (once, thrice)]
     assert count[0] == count[1]
-    assert thrice.receptive_field - 1 == 3 * (once.receptive_field - 1)
+    assert thrice.reach.size - 1 == 3 * (once.reach.size - 1)
 
 
 def test_identity_initialization_of_a_plain_stack_keeps_the_input():
