@@ -83,11 +83,25 @@ class BlockSettings:
         return ACTIVATIONS[self.activation]()
 
 
-class ConvBlock(nn.Module):
-    """Normalization, convolution, activation."""
+class Block(nn.Module):
+    """What all blocks have in common.
+
+    buffer_width (int): The number of columns of the widest buffer in between.
+    """
 
     def __init__(self, settings: BlockSettings):
         super().__init__()
+        self.buffer_width = settings.width
+
+    def forward(self, x: Tensor, packing: Packing) -> Tensor:
+        raise NotImplementedError
+
+
+class ConvBlock(Block):
+    """Normalization, convolution, activation."""
+
+    def __init__(self, settings: BlockSettings):
+        super().__init__(settings)
         self.norm = GapNorm(settings.width)
         self.convolution = settings.convolution(settings.width, settings.width)
         self.activation = settings.activate()
@@ -96,12 +110,13 @@ class ConvBlock(nn.Module):
         return self.activation(self.convolution(self.norm(x, packing), packing))
 
 
-class GatedBlock(nn.Module):
+class GatedBlock(Block):
     """Normalization, then a convolution to values and gates: a gated linear unit (Dauphin et al.
     2017, section 2; Gehring et al. 2017, section 3.2). The gate takes the activation's place."""
 
     def __init__(self, settings: BlockSettings):
-        super().__init__()
+        super().__init__(settings)
+        self.buffer_width = 2 * settings.width
         self.norm = GapNorm(settings.width)
         self.convolution = settings.convolution(settings.width, 2 * settings.width)
 
@@ -109,12 +124,12 @@ class GatedBlock(nn.Module):
         return F.glu(self.convolution(self.norm(x, packing), packing), dim=1)
 
 
-class ByteNetBlock(nn.Module):
+class ByteNetBlock(Block):
     """Reduce to half the width, convolve there, expand again (Kalchbrenner et al. 2016, section
     3.6, figure 3 on the left), with a normalization and an activation before each of them."""
 
     def __init__(self, settings: BlockSettings):
-        super().__init__()
+        super().__init__(settings)
         inner = max(1, settings.width // 2)
         self.norm_reduce = GapNorm(settings.width)
         self.reduce = settings.pointwise(settings.width, inner)
@@ -130,12 +145,12 @@ class ByteNetBlock(nn.Module):
         return self.expand(self.activation(self.norm_expand(x, packing)), packing)
 
 
-class SeparableBlock(nn.Module):
+class SeparableBlock(Block):
     """Normalization, a convolution of each column by itself, a linear map across the columns
     (Chollet 2017, section 3; Kaiser et al. 2018 for text), activation."""
 
     def __init__(self, settings: BlockSettings):
-        super().__init__()
+        super().__init__(settings)
         self.norm = GapNorm(settings.width)
         self.depthwise = settings.convolution(settings.width, settings.width, groups=settings.width)
         self.pointwise = settings.pointwise(settings.width, settings.width)
@@ -146,7 +161,7 @@ class SeparableBlock(nn.Module):
         return self.activation(self.pointwise(x, packing))
 
 
-BLOCKS: Dict[str, Type[nn.Module]] = {
+BLOCKS: Dict[str, Type[Block]] = {
     "conv": ConvBlock,
     "gated": GatedBlock,
     "bytenet": ByteNetBlock,

@@ -1,11 +1,11 @@
 """Stacks of dilated convolutions, connected in one of three ways."""
 
-from typing import Dict, Optional, Sequence, Type
+from typing import Dict, List, Optional, Sequence, Type
 
 import torch
 from torch import Tensor, nn
 
-from .blocks import BLOCKS, BlockSettings
+from .blocks import BLOCKS, Block, BlockSettings
 from .checks import check_choice
 from .packing import Packing
 from .stack import PackedStack
@@ -111,16 +111,18 @@ class DilatedStack(PackedStack):
         )
         check_choice("block", block, BLOCKS)
         check_choice("connection", connection, CONNECTIONS)
-        self.blocks = nn.ModuleList()
-        self.connections = nn.ModuleList()
+        blocks: List[Block] = []
+        connections: List[nn.Module] = []
         for dilation in dilations:
             settings = BlockSettings(
                 width, kernel_size, dilation, activation, initialization, causal
             )
-            self.blocks.append(BLOCKS[block](settings))
-            self.connections.append(CONNECTIONS[connection](width))
+            blocks.append(BLOCKS[block](settings))
+            connections.append(CONNECTIONS[connection](width))
+        self.blocks = nn.ModuleList(blocks)
+        self.connections = nn.ModuleList(connections)
         self.iterations = iterations
-        self.buffer_width = 2 * width if block == "gated" else width
+        self.buffer_width = max(block.buffer_width for block in blocks)
 
     def forward(self, x: Tensor, packing: Packing) -> Tensor:
         for _ in range(self.iterations):

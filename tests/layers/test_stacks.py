@@ -95,6 +95,18 @@ def test_no_row_of_a_causal_stack_changes_with_a_later_one(kernel_size):
 
 
 @pytest.mark.parametrize("build", STACKS)
+def test_the_widest_buffer_is_the_stated_one(build):
+    stack, widths = build(), []
+    for module in stack.modules():
+        module.register_forward_hook(
+            lambda module, args, y: widths.extend([args[0].shape[1], y.shape[1]])
+        )
+    packing = Packing([9, 21], stack.gap)
+    stack(torch.randn(packing.rows, 4), packing)
+    assert max(widths) == stack.buffer_width
+
+
+@pytest.mark.parametrize("build", STACKS)
 def test_slices_equal_the_whole(build):
     torch.manual_seed(0)
     stack = build().double()
