@@ -15,7 +15,7 @@ from typing import Dict, Type
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .checks import check_choice, check_positive
+from ..checks import check_choice, check_positive
 from .convolution import INITIALIZATIONS, Convolution, GapNorm
 from .packing import Packing
 from .receptive_field import Reach, convolution_reach

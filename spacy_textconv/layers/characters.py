@@ -7,8 +7,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn import Parameter
 
+from ..checks import check_positive, check_positives
 from .autocast import without_autocast
-from .checks import check_positive, check_positives
 
 
 class CharacterEmbedding(nn.Module):

@@ -5,7 +5,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn import Parameter
 
-from .checks import check_choice, check_kernel_size, check_positive
+from ..checks import check_choice, check_kernel_size, check_positive
 from .packing import Packing
 from .receptive_field import convolution_reach
 

@@ -18,8 +18,8 @@ from numpy import ndarray
 from torch import Tensor, nn
 from torch.nn import Parameter
 
+from ..checks import check_positive
 from .autocast import without_autocast
-from .checks import check_positive
 from .packing import PaddedLinear
 from .pooling import positions_in_documents
 

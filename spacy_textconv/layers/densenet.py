@@ -5,8 +5,8 @@ from typing import Optional, Sequence
 import torch
 from torch import Tensor, nn
 
+from ..checks import check_choice, check_positive
 from .blocks import ACTIVATIONS
-from .checks import check_choice, check_positive
 from .convolution import Convolution, GapNorm
 from .packing import Packing
 from .stack import PackedStack

@@ -5,8 +5,8 @@ from typing import Dict, List, Optional, Sequence, Type
 import torch
 from torch import Tensor, nn
 
+from ..checks import check_choice
 from .blocks import BLOCKS, Block, BlockSettings
-from .checks import check_choice
 from .packing import Packing
 from .stack import PackedStack
 

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import Parameter
 
-from .checks import check_dropout
+from ..checks import check_dropout
 from .packing import Packing
 
 

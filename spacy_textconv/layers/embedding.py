@@ -6,8 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import Parameter
 
+from ..checks import check_positive, check_positives
 from .characters import WordCharacters
-from .checks import check_positive, check_positives
 from .dropout import Dropout, WordDropout
 from .packing import PaddedLinear
 

@@ -4,7 +4,7 @@ from typing import List, Optional
 
 from torch import nn
 
-from .checks import check_positive
+from ..checks import check_positive
 from .dropout import Dropout
 from .packing import PaddedLinear
 

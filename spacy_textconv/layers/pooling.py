@@ -13,8 +13,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ..checks import check_choice, check_positive
 from ..errors import Errors
-from .checks import check_choice, check_positive
 from .packing import PaddedLinear
 
 

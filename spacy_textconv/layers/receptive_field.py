@@ -11,7 +11,7 @@ from itertools import takewhile
 from math import prod
 from typing import List, NamedTuple, Sequence
 
-from .checks import check_natural, check_positive
+from ..checks import check_natural, check_positive
 
 
 class Reach(NamedTuple):

@@ -7,8 +7,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ..checks import check_choice, check_positive
 from .blocks import ACTIVATIONS, BlockSettings, ConvBlock
-from .checks import check_choice, check_positive
 from .packing import Packing, padded_linear
 from .pooling import Pooling, make_pooling, positions_in_documents
 from .receptive_field import ConvolutionShape, receptive_fields

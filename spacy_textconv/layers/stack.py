@@ -5,7 +5,7 @@ from typing import Optional, Sequence
 import torch
 from torch import Tensor, nn
 
-from .checks import check_kernel_size, check_positive, check_positives
+from ..checks import check_kernel_size, check_positive, check_positives
 from .convolution import OutputNorm
 from .dropout import LockedDropout
 from .packing import Packing

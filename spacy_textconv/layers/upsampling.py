@@ -8,8 +8,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn import Parameter
 
+from ..checks import check_positive
 from ..errors import Errors
-from .checks import check_positive
 from .convolution import GapNorm
 from .dilated import DilatedStack
 from .packing import Packing, needed_gap

@@ -8,9 +8,9 @@ from thinc.api import Model
 from thinc.types import Floats2d
 from torch import Tensor
 
+from ..checks import check_choice, check_positive
 from ..errors import Errors
 from ..layers import AttentionPooling, ConvPooling, KMaxPooling, Pooling, Pyramid
-from ..layers.checks import check_choice, check_positive
 from ..layers.pooling import POOLINGS, make_pooling
 from .compose import check_arrays, reads_documents
 from .shim import TorchShim

@@ -8,8 +8,8 @@ from thinc.api import Model
 from thinc.types import Floats2d
 from thinc.util import get_width
 
+from ..checks import check_positive
 from ..errors import Errors
-from ..layers.checks import check_positive
 from .types import EmbedT
 
 

@@ -12,9 +12,9 @@ from thinc.api import Model
 from thinc.types import Floats2d
 from torch import Tensor
 
+from ..checks import check_natural, check_positive
 from ..errors import Errors
 from ..layers import WordCharacters, WordEmbedding
-from ..layers.checks import check_natural, check_positive
 from .cache import TypeCache
 from .compose import check_documents
 from .features import (

@@ -10,8 +10,8 @@ from thinc.api import Model
 from thinc.types import Floats1d, Floats2d, Ints1d
 from thinc.util import get_width
 
+from ..checks import check_choice, check_factor, check_positive, check_positives
 from ..errors import Errors
-from ..layers.checks import check_choice, check_factor, check_positive, check_positives
 from .features import (
     GOLDEN,
     MAX_CHARACTERS,

@@ -12,9 +12,9 @@ from thinc.api import Model, Ops
 from thinc.types import Floats2d, Ints1d
 from torch import Tensor
 
+from ..checks import check_choice
 from ..errors import Errors
 from ..layers import CharacterEmbedding
-from ..layers.checks import check_choice
 from .compose import check_documents, reads_documents
 from .features import code_points, hash_rows, reading_strings
 from .types import EmbedT, EncoderT

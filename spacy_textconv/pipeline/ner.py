@@ -35,9 +35,9 @@ from thinc.api import Config, Model, Optimizer, set_dropout_rate
 from thinc.types import Floats2d
 from torch import Tensor
 
+from ..checks import check_choice, check_probability
 from ..errors import Errors, Warnings
 from ..layers import KINDS, BiluoTags, BiluoTransitions, LinearChains, split_sizes
-from ..layers.checks import check_choice, check_probability
 
 LOSSES = ("crf", "token")
 PROBABILITY = "probability"

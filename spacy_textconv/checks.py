@@ -1,9 +1,9 @@
-"""Checks of settings, shared by all layers: a bad value gets an error that names the setting."""
+"""Checks of settings, shared by all floors: a bad value gets an error that names the setting."""
 
 from numbers import Real
 from typing import Any, Collection, Dict, Optional
 
-from ..errors import Errors
+from .errors import Errors
 
 # Limits far beyond what is of use, so that a slip of the keyboard is an error that names the
 # setting, and no allocation of terabytes. This one is that of columns, layers and the like.
