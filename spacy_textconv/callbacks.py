@@ -10,7 +10,7 @@ from spacy.training import Example
 from spacy.util import minibatch
 
 from .errors import Errors
-from .models.ngrams import find_layers, fit_ratios, fit_vocabulary
+from .models.heads.ngrams import find_layers, fit_ratios, fit_vocabulary
 
 # How many documents are counted at a time.
 DOCS_PER_BATCH = 256

@@ -1,1 +1,1 @@
-"""Thinc models: one file for each of embed, encode, attend and predict."""
+"""Thinc models: one file for each of embed, encode and attend, and a folder of heads."""

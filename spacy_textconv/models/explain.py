@@ -10,7 +10,7 @@ from thinc.api import Model, set_dropout_rate
 from thinc.types import Floats2d
 
 from .attend import attention_weights
-from .ngrams import share_scores
+from .heads.ngrams import share_scores
 from .shim import TorchShim
 from .types import ClassifyT, EmbedT
 

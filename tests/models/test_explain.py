@@ -12,13 +12,13 @@ from spacy.tokens import Doc
 from thinc.api import Linear, Model, chain, fix_random_seed, set_dropout_rate, with_array
 
 from spacy_textconv.models.explain import make_maps
-from spacy_textconv.models.ngrams import (
+from spacy_textconv.models.heads.ngrams import (
     build_ngram_linear_v1,
     find_ngrams,
     fit_vocabulary,
     share_scores,
 )
-from spacy_textconv.models.predict import build_text_cat_conv_v1
+from spacy_textconv.models.heads.textcat import build_text_cat_conv_v1
 
 from ..util import CONVOLUTIONS, WIDTH, scrambled, tok2vec
 

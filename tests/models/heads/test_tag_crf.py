@@ -5,7 +5,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from thinc.api import Adam, Model
 
 from spacy_textconv.layers import extend_transitions
-from spacy_textconv.models.predict import build_tag_crf_v1
+from spacy_textconv.models.heads.tag_crf import build_tag_crf_v1
 
 WIDTH = 3
 

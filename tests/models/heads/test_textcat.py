@@ -18,7 +18,7 @@ from thinc.api import Adam, Config, fix_random_seed, set_dropout_rate
 from spacy_textconv.layers import Hidden
 from spacy_textconv.models import documents
 
-from ..util import CONVOLUTIONS, DILATED, HASHES, WIDTH, listener, tok2vec
+from ...util import CONVOLUTIONS, DILATED, HASHES, WIDTH, listener, tok2vec
 
 POOL = {"@architectures": "spacy-textconv.PoolAttend.v1", "width": WIDTH}
 ATTENTION = {"@architectures": "spacy-textconv.AttentionAttend.v1", "width": WIDTH}
@@ -429,7 +429,7 @@ from spacy.tokens import Doc
 from spacy_textconv.models.attend import *
 from spacy_textconv.models.embed import build_char_conv_embed_v1
 from spacy_textconv.models.encode import build_dilated_conv_encoder_v1
-from spacy_textconv.models.predict import build_text_cat_conv_v1
+from spacy_textconv.models.heads.textcat import build_text_cat_conv_v1
 from spacy.ml.models.tok2vec import build_Tok2Vec_model
 
 def peak():

@@ -1,0 +1,1 @@
+"""What stands on top of token vectors: one file for each task."""

@@ -1,0 +1,117 @@
+import numpy
+import pytest
+import spacy
+from numpy.testing import assert_allclose
+from spacy import registry
+from spacy.training import Example
+from thinc.api import Adam
+
+from spacy_textconv.models.heads.ngrams import find_ngrams, fit_ratios, fit_vocabulary
+
+from .util import CONVOLUTIONS, WIDTH, tok2vec
+
+
+def examples(nlp):
+    texts = {"a good bird": "POS", "good birds": "POS", "a bad bird": "NEG", "bad": "NEG"}
+    return [
+        Example.from_dict(
+            nlp.make_doc(text), {"cats": {c: float(c == label) for c in ("POS", "NEG")}}
+        )
+        for text, label in texts.items()
+    ]
+
+
+def pipeline(factory="textcat", ngrams=True):
+    nlp = spacy.blank("en")
+    blocks = {
+        name: {"@architectures": "spacy-textconv.NgramLinear.v1", "unit": unit, "sizes": [1]}
+        for name, unit in (("words", "word"), ("letters", "character"))
+    }
+    model = {
+        "@architectures": "spacy-textconv.TextCatConv.v1",
+        "tok2vec": tok2vec(embed=CONVOLUTIONS),
+        "attend": {"max": {"@architectures": "spacy-textconv.PoolAttend.v1", "width": WIDTH}},
+        "exclusive_classes": factory == "textcat",
+        "ngrams": blocks if ngrams else None,
+    }
+    nlp.add_pipe(factory, config={"model": model})
+    nlp.initialize(lambda: examples(nlp))
+    return nlp
+
+
+@pytest.mark.parametrize("factory", ["textcat", "textcat_multilabel"])
+def test_callback_sets_the_ratios_of_a_pipeline(factory):
+    nlp = pipeline(factory)
+    callback = registry.callbacks.get("spacy-textconv.naive_bayes.v1")
+    assert callback(component=factory, corpus=examples)(nlp) is nlp
+    model = nlp.get_pipe(factory).model.get_ref("ngrams.words")
+    letters = nlp.get_pipe(factory).model.get_ref("ngrams.letters")
+    # Five words and eight letters, each with two marks.
+    assert [len(layer.get_param("W")) for layer in (model, letters)] == [7, 10]
+    assert (letters.get_param("ratios") != 1).any(axis=1).all()
+    rows, marks = (set(find_ngrams(model, [nlp.make_doc(text)])[0]) for text in ("good", ""))
+    positive = nlp.get_pipe(factory).labels.index("POS")
+    good = model.get_param("ratios")[(rows - marks).pop()]
+    assert good[positive] > 0 > good[1 - positive]
+    # The marks are in all documents.
+    assert_allclose(model.get_param("ratios")[list(marks)][:, positive], [0, 0], atol=0.3)
+
+
+def test_a_pipeline_with_a_vocabulary_learns_and_is_saved(tmp_path):
+    nlp = pipeline()
+    registry.callbacks.get("spacy-textconv.naive_bayes.v1")(component="textcat", corpus=examples)(
+        nlp
+    )
+    losses = [nlp.update(examples(nlp), sgd=Adam(0.01))["textcat"] for _ in range(10)]
+    assert losses[-1] < losses[0]
+    nlp.to_disk(tmp_path)
+    loaded = spacy.load(tmp_path)
+    assert len(loaded.get_pipe("textcat").model.get_ref("ngrams.words").get_param("W")) == 7
+    text = "a good or unknown bird"
+    assert loaded(text).cats == nlp(text).cats
+
+
+def test_callback_refuses_a_model_without_ngrams():
+    nlp = pipeline(ngrams=False)
+    callback = registry.callbacks.get("spacy-textconv.naive_bayes.v1")
+    nlp.add_pipe("sentencizer")
+    for name in ("textcat", "sentencizer"):
+        with pytest.raises(ValueError, match=f"E022.*{name}"):
+            callback(component=name, corpus=examples)(nlp)
+
+
+@pytest.mark.parametrize("frozen", [True, False])
+def test_callback_leaves_a_component_that_is_not_trained(frozen):
+    nlp = pipeline()
+    model = nlp.get_pipe("textcat").model.get_ref("ngrams.words")
+    before = model.get_param("ratios").copy()
+    if frozen:
+        nlp.disable_pipe("textcat")
+    registry.callbacks.get("spacy-textconv.naive_bayes.v1")(component="textcat", corpus=examples)(
+        nlp
+    )
+    assert numpy.array_equal(model.get_param("ratios"), before) == frozen
+
+
+@pytest.mark.parametrize("factory", ["textcat", "textcat_multilabel"])
+def test_callback_takes_a_class_that_is_not_mentioned_for_wrong_or_unknown(factory):
+    nlp = pipeline(factory)
+    layer = nlp.get_pipe(factory).model.get_ref("ngrams.words")
+    unmentioned = numpy.nan if factory == "textcat_multilabel" else 0.0
+    labels = [max(eg.reference.cats, key=eg.reference.cats.get) for eg in examples(nlp)]
+    truths = [
+        [1.0 if label == right else unmentioned for label in nlp.get_pipe(factory).labels]
+        for right in labels
+    ]
+    docs = [eg.predicted for eg in examples(nlp)]
+    fit_vocabulary([layer], [docs])
+    fit_ratios([layer], [(docs, numpy.array(truths))], exclusive=factory == "textcat")
+    expected = layer.get_param("ratios").copy()
+
+    def corpus(nlp):
+        for eg, right in zip(examples(nlp), labels, strict=True):
+            eg.reference.cats = {right: 1.0}
+            yield eg
+
+    registry.callbacks.get("spacy-textconv.naive_bayes.v1")(component=factory, corpus=corpus)(nlp)
+    assert_allclose(layer.get_param("ratios"), expected)
