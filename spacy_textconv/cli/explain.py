@@ -8,8 +8,7 @@ from spacy.cli._util import Arg, Opt, import_code, setup_gpu
 from wasabi import msg
 
 from ..errors import Errors
-from ..explain import explain
-from ..render import render
+from ..explain import explain, render
 from ._app import app
 
 

@@ -13,9 +13,16 @@ from ..errors import Errors
 from ..layers import AttentionPooling, ConvPooling, KMaxPooling, Pooling, Pyramid
 from ..layers.pooling import POOLINGS, make_pooling
 from .compose import check_arrays, reads_documents
-from .shim import TorchShim
 from .types import AttendT
-from .wrap import converting, get_shim, split_rows, tensor_to_array, to_tensor, wrap_module
+from .wrap import (
+    converting,
+    get_module,
+    get_shim,
+    split_rows,
+    tensor_to_array,
+    to_tensor,
+    wrap_module,
+)
 
 
 def build_pool_attend_v1(
@@ -121,12 +128,17 @@ def build_pyramid_attend_v1(
 def is_pooling(layer: Model) -> bool:
     """Tell whether a layer can turn the vectors of a document's tokens into one vector. Of layers
     that are not from here, only the sizes tell."""
-    modules = [shim.module for shim in layer.shims if isinstance(shim, TorchShim)]
+    module = get_module(layer)
     return (
         not reads_documents(layer)
         and bool(layer.has_dim("nO"))
-        and all(isinstance(module, (Pooling, Pyramid)) for module in modules)
+        and (module is None or isinstance(module, (Pooling, Pyramid)))
     )
+
+
+def has_attention(layer: Model) -> bool:
+    """Tell whether a layer has attention weights to be looked at."""
+    return isinstance(get_module(layer), AttentionPooling)
 
 
 def attention_weights(model: AttendT, Xs: List[Floats2d]) -> List[Floats2d]:
@@ -138,11 +150,11 @@ def attention_weights(model: AttendT, Xs: List[Floats2d]) -> List[Floats2d]:
         a document, each column adds up to 1.
     RAISES (ValueError): If the layer has no attention weights.
     """
-    shim = cast(TorchShim, model.shims[0]) if model.shims else None
-    if shim is None or not isinstance(shim.module, AttentionPooling):
+    if not has_attention(model):
         raise ValueError(Errors.E034.format(name=model.name))
+    shim = get_shim(model)
     with shim.predicting():
-        weights = shim.module.weights(*join_rows(model, Xs))
+        weights = cast(AttentionPooling, shim.module).weights(*join_rows(model, Xs))
     return split_rows(weights, [len(X) for X in Xs])
 
 

@@ -19,6 +19,15 @@ def reads_documents(layer: Model) -> bool:
     return layer.has_dim("nI") is False
 
 
+def embedding_layer(tok2vec: EmbedT) -> Optional[EmbedT]:
+    """Get the embedding layer of a tok2vec that consists of one and an encoder, and None of another
+    one, such as a listener. Not by its reference, which a copied model doesn't have."""
+    if len(tok2vec.layers) != 2:
+        return None
+    embed, encode = tok2vec.layers
+    return None if reads_documents(encode) else embed
+
+
 def check_documents(layer: Model, docs: Sequence[Any]) -> None:
     """Raise a ValueError if a layer gets arrays instead of documents or spans."""
     if not all(isinstance(doc, (Doc, Span)) for doc in docs):

@@ -14,9 +14,8 @@ from ..errors import Errors
 from ..layers import PackedStack, Pooling, Slice, WordEmbedding, slice_documents
 from .attend import join_rows
 from .compose import check_vectors
-from .shim import TorchShim
 from .types import AttendT, ClassifyT, EmbedT
-from .wrap import get_shim, no_backprop
+from .wrap import get_module, get_shim, no_backprop
 
 # Prediction works through documents in slices of about so many tokens, where it can.
 SLICE_ROWS = 8192
@@ -75,7 +74,7 @@ def forward(
 
 def _predict(model: ClassifyT, docs: List[Doc]) -> Floats2d:
     tok2vec, *attends = model.layers
-    modules = [_module(attend) for attend in attends]
+    modules = [get_module(attend) for attend in attends]
     stack = _sliceable_stack(tok2vec)
     poolings = [module for module in modules if isinstance(module, Pooling)]
     if stack is not None and len(poolings) == len(attends) and any(map(len, docs)):
@@ -93,18 +92,13 @@ def _side_by_side(model: ClassifyT, docs: List[Doc], Ys: Sequence[Floats2d]) -> 
     return model.ops.xp.hstack(Ys)
 
 
-def _module(model: Model) -> Optional[torch.nn.Module]:
-    """Get the torch module of a layer that has one."""
-    shims = [shim for shim in model.shims if isinstance(shim, TorchShim)]
-    return shims[0].module if shims else None
-
-
 def _sliceable_stack(tok2vec: EmbedT) -> Optional[PackedStack]:
     """Get the encoder's network if the tok2vec gives a token of a slice the vector that it has in
     the document: it has to know how far the encoder sees, and to embed slices."""
-    modules = [_module(layer) for layer in tok2vec.layers]
-    if len(modules) == 2 and isinstance(modules[0], WordEmbedding):
-        return modules[1] if isinstance(modules[1], PackedStack) else None
+    modules = [get_module(layer) for layer in tok2vec.layers]
+    match modules:
+        case [WordEmbedding(), PackedStack() as stack]:
+            return stack
     return None
 
 

@@ -53,7 +53,7 @@ def build_char_tok2vec_v1(
         init=init,
         layers=[character_embed(rows, in_width), encode],
         dims={"nO": width},
-        attrs={"pooling": pooling},
+        attrs={"pooling": pooling, "unit": "character"},
     )
 
 

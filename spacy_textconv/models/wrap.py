@@ -113,6 +113,12 @@ def get_shim(model: Model) -> TorchShim:
     return cast(TorchShim, model.shims[0])
 
 
+def get_module(model: Model) -> Optional[nn.Module]:
+    """Get the module of a layer, if it has one."""
+    shims = [shim for shim in model.shims if isinstance(shim, TorchShim)]
+    return shims[0].module if shims else None
+
+
 def to_tensor(model: Model, X: Any) -> Tensor:
     """Turn an array into a tensor on the device of a layer's module, over the same numbers if they
     are there already."""

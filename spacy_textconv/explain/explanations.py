@@ -1,4 +1,4 @@
-"""Explanations of what the text classifier of a pipeline decides."""
+"""Why the documents of a pipeline are of a class, or not."""
 
 from dataclasses import dataclass
 from typing import Dict, Iterable, List, Optional, Union, cast
@@ -8,9 +8,9 @@ from spacy.pipeline import TextCategorizer
 from spacy.pipeline.tok2vec import Tok2Vec
 from spacy.tokens import Doc
 
-from .errors import Errors
-from .models.explain import HeatMap, can_explain, make_maps
-from .models.types import EmbedT
+from ..errors import Errors
+from ..models.types import EmbedT
+from .maps import HeatMap, can_explain, make_maps
 
 
 @dataclass(frozen=True)

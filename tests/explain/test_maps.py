@@ -11,7 +11,7 @@ from spacy import registry
 from spacy.tokens import Doc
 from thinc.api import Linear, Model, chain, fix_random_seed, set_dropout_rate, with_array
 
-from spacy_textconv.models.explain import make_maps
+from spacy_textconv.explain.maps import make_maps
 from spacy_textconv.models.heads.ngrams import (
     build_ngram_linear_v1,
     find_ngrams,

@@ -8,8 +8,8 @@ from typing import Iterable, Iterator, Tuple
 from spacy.displacy import get_doc_settings
 from spacy.tokens import Doc
 
-from .explain import Explanation
-from .models.explain import ATTENTION, GRADIENT, NGRAMS, HeatMap
+from .explanations import Explanation
+from .maps import ATTENTION, GRADIENT, NGRAMS, HeatMap
 from .templates import (
     TPL_BAR,
     TPL_EMPTY,

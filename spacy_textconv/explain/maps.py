@@ -1,7 +1,7 @@
 """What a text classifier looks at: weights of tokens or characters for the score of a class."""
 
 from dataclasses import dataclass
-from typing import Callable, List, Optional, Sequence, Tuple, TypeVar, cast
+from typing import Callable, Dict, List, Optional, Sequence, Tuple, TypeVar, cast
 
 import numpy
 from numpy import ndarray
@@ -9,10 +9,11 @@ from spacy.tokens import Doc
 from thinc.api import Model, set_dropout_rate
 from thinc.types import Floats2d
 
-from .attend import attention_weights
-from .heads.ngrams import share_scores
-from .shim import TorchShim
-from .types import ClassifyT, EmbedT
+from ..models.attend import attention_weights, has_attention
+from ..models.compose import embedding_layer
+from ..models.heads.ngrams import share_scores
+from ..models.shim import TorchShim
+from ..models.types import ClassifyT, EmbedT
 
 GRADIENT, ATTENTION, NGRAMS = "gradient x input", "attention", "n-grams"
 # Which vectors were multiplied by their gradients, and for each document both of them.
@@ -43,7 +44,7 @@ class HeatMap:
 
 def can_explain(model: Model) -> bool:
     """Tell whether a model was built by `spacy-textconv.TextCatConv.v1`."""
-    return model.name == "mix_experts"
+    return bool(model.has_ref("network"))
 
 
 def make_maps(
@@ -84,17 +85,16 @@ def gradient_maps(
         it does.
     RETURNS (List[HeatMap]): One map for each document.
     """
-    network = copy_without_noise(model.layers[0])
-    copied, tok2vec = network.layers[0].layers[0], cast(EmbedT, model.get_ref("tok2vec"))
+    tok2vec = cast(EmbedT, model.get_ref("tok2vec"))
+    network, copies = copy_without_noise(model.get_ref("network"))
     if upstream is not None:
-        listener, copied, tok2vec = copied, copy_without_noise(upstream), upstream
-        network.replace_node(listener, copied)
-    unit = "character" if tok2vec.name == "char_tok2vec" else "token"
-    # A listener to a transformer has two layers as well, but the first one embeds nothing.
-    if len(tok2vec.layers) == 2 and not tok2vec.has_ref("listener"):
-        copied, tok2vec = copied.layers[0], tok2vec.layers[0]
+        copied, more_copies = copy_without_noise(upstream)
+        network.replace_node(copies[tok2vec.id], copied)
+        tok2vec, copies = upstream, {**copies, **more_copies}
+    unit = tok2vec.attrs.get("unit", "token")
+    embed = embedding_layer(tok2vec) or tok2vec
     products: ProductsT = []
-    network.replace_node(copied, _record_products(tok2vec, products))
+    network.replace_node(copies[embed.id], _record_products(embed, products))
     maps = []
     for doc, column in zip(docs, columns, strict=True):
         weights = numpy.zeros(0)
@@ -117,11 +117,7 @@ def attention_maps(model: ClassifyT, docs: List[Doc]) -> List[List[HeatMap]]:
     docs (List[Doc]): Documents as the component gets them.
     RETURNS (List[List[HeatMap]]): For each attention layer, one map for each document.
     """
-    layers = [
-        (name, layer)
-        for name, layer in _section(model, "attend")
-        if layer.name == "attention_attend"
-    ]
+    layers = [(name, layer) for name, layer in _section(model, "attend") if has_attention(layer)]
     if not layers:
         return []
     Xs = model.get_ref("tok2vec").predict(docs)
@@ -152,21 +148,23 @@ def ngram_maps(model: ClassifyT, docs: List[Doc], columns: Sequence[int]) -> Lis
     return maps
 
 
-def copy_without_noise(model: ModelT) -> ModelT:
+def copy_without_noise(model: ModelT) -> Tuple[ModelT, Dict[int, Model]]:
     """Copy a model so that `begin_update` of the copy computes what `predict` does: no module is in
     training mode, and nothing is dropped, whatever the rates are. So a prediction can be
     differentiated, and the gradients of the parameters are left in the copy.
 
     model (Model): The model.
-    RETURNS (Model): The copy.
+    RETURNS (Tuple[Model, Dict[int, Model]]): The copy, and that of each layer by the id of the
+        layer.
     """
     copied = model.copy()
+    copies = {layer.id: copy for layer, copy in zip(model.walk(), copied.walk(), strict=True)}
     set_dropout_rate(copied, 0.0)
     for node in copied.walk():
         for shim in node.shims:
             if isinstance(shim, TorchShim):
                 shim.training_mode = False
-    return copied
+    return copied, copies
 
 
 def _section(model: ClassifyT, section: str) -> List[Tuple[str, Model]]:
