@@ -8,6 +8,7 @@ from thinc.api import Adam
 
 from spacy_textconv.models.heads.ngrams import find_ngrams, fit_ratios, fit_vocabulary
 
+from .pipeline.util import reversed_labels, trained_pipeline
 from .util import CONVOLUTIONS, WIDTH, tok2vec
 
 
@@ -115,3 +116,42 @@ def test_callback_takes_a_class_that_is_not_mentioned_for_wrong_or_unknown(facto
 
     registry.callbacks.get("spacy-textconv.naive_bayes.v1")(component=factory, corpus=corpus)(nlp)
     assert_allclose(layer.get_param("ratios"), expected)
+
+
+@pytest.mark.parametrize("shared", [True, False])
+def test_callback_calibrates_with_all_components_before(shared):
+    nlp = trained_pipeline(shared=shared)
+    callback = registry.callbacks.get("spacy-textconv.calibrate.v1")
+    assert callback(component="ner", corpus=reversed_labels)(nlp) is nlp
+    assert nlp.get_pipe("ner").cfg["temperature"] == 4.0
+
+
+def test_callback_refuses_a_component_without_probabilities():
+    other = spacy.blank("en")
+    other.add_pipe("sentencizer")
+    callback = registry.callbacks.get("spacy-textconv.calibrate.v1")
+    with pytest.raises(ValueError, match="E021"):
+        callback(component="sentencizer", corpus=reversed_labels)(other)
+
+
+def test_callback_without_disabled_components():
+    nlp = trained_pipeline()
+    nlp.add_pipe("sentencizer", first=True)
+    nlp.select_pipes(disable=["sentencizer", "ner"])
+    registry.callbacks.get("spacy-textconv.calibrate.v1")(component="ner", corpus=reversed_labels)(
+        nlp
+    )
+    assert nlp.get_pipe("ner").cfg["temperature"] == 4.0
+
+
+def test_frozen_components_are_not_calibrated():
+    nlp = trained_pipeline()
+    ner = nlp.get_pipe("ner")
+    before = dict(ner.cfg)
+    calibrate = registry.callbacks.get("spacy-textconv.calibrate.v1")
+    nlp.config["training"]["frozen_components"] = ["ner"]
+    calibrate(component="ner", corpus=reversed_labels)(nlp)
+    assert ner.cfg == before
+    nlp.config["training"]["frozen_components"] = []
+    calibrate(component="ner", corpus=reversed_labels)(nlp)
+    assert ner.cfg != before

@@ -1,6 +1,5 @@
 """Plain layers, of torch and numpy. They know neither Thinc nor spaCy."""
 
-from .biluo import BiluoTags
 from .characters import CharacterEmbedding, WordCharacters
 from .convolution import Convolution, GapNorm
 from .crf import LinearChains, split_sizes
@@ -27,7 +26,6 @@ from .upsampling import TransposedConvolution, Upsampling
 __all__ = [
     "AttentionPooling",
     "BLANK",
-    "BiluoTags",
     "BiluoTransitions",
     "CharacterEmbedding",
     "ConvPooling",

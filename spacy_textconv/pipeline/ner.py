@@ -20,9 +20,8 @@ from typing import (
 )
 
 import numpy
-import torch
 from numpy import ndarray
-from spacy.attrs import ENT_IOB, IS_SPACE, SENT_START
+from spacy.attrs import ENT_IOB
 from spacy.errors import Errors as SpacyErrors
 from spacy.language import Language
 from spacy.pipeline import TrainablePipe
@@ -33,11 +32,12 @@ from spacy.util import check_lexeme_norms
 from spacy.vocab import Vocab
 from thinc.api import Config, Model, Optimizer, set_dropout_rate
 from thinc.types import Floats2d
-from torch import Tensor
 
 from ..checks import check_choice, check_probability
 from ..errors import Errors, Warnings
-from ..layers import KINDS, BiluoTags, BiluoTransitions, LinearChains, split_sizes
+from ..layers import KINDS, BiluoTransitions, LinearChains, split_sizes
+from .biluo import BiluoTags, exclude_impossible, find_impossible
+from .calibration import best_tags, choose_offset, fit_probabilities
 
 LOSSES = ("crf", "token")
 PROBABILITY = "probability"
@@ -46,15 +46,6 @@ PREDICTED_LABEL = "predicted_label"
 # Documents with so many scores in all are worked on side by side: with more, arrays are too large
 # for the caches of a CPU.
 GROUP_SCORES = 2**17
-# `calibrate` keeps to what can be told from a small dev set. The temperature stays in this range.
-MIN_TEMPERATURE, MAX_TEMPERATURE = 0.5, 4.0
-# So many times its square is what a label's bias has to gain in log-probability.
-BIAS_COST = 20.0
-# The search for both ends when the loss of a token changes by less than this.
-MIN_CHANGE = 1e-8
-# The offsets to choose from, and what each unit of them has to gain in F1.
-OFFSETS = numpy.linspace(-1.0, 2.0, 13).tolist()
-OFFSET_COST = 0.02
 # The probability of a span that is known to be no entity counts as this at most, so that the loss
 # is finite.
 MAX_INCORRECT = 1.0 - 1e-9
@@ -418,25 +409,23 @@ class ConvEntityRecognizer(TrainablePipe):
         if not (gold >= 0).any():
             return self.cfg["temperature"]
         docs = [_without_predictions(eg.predicted) for eg in examples]
-        groups = list(self._groups([len(doc) for doc in docs]))
+        lengths = [len(doc) for doc in docs]
+        groups = list(self._groups(lengths))
         emissions = [self._emissions(self.model.predict(docs[group])) for group, _ in groups]
-        self._fit_probabilities(
-            [
-                (scores, gold[tokens], [len(doc) for doc in docs[group]])
-                for scores, (group, tokens) in zip(emissions, groups, strict=True)
-            ]
-        )
-        paths = numpy.empty((len(OFFSETS), len(gold)), dtype="int64")
-        for scores, (group, tokens) in zip(emissions, groups, strict=True):
-            chains = self._calibrated_chains(docs[group], scores)
-            for path, offset in zip(paths, OFFSETS, strict=True):
-                path[tokens] = self._best_tags(chains, offset)
-
-        gains = [
-            self._f_score(path, gold) - OFFSET_COST * abs(offset)
-            for path, offset in zip(paths, OFFSETS, strict=True)
+        known = [
+            (scores, gold[tokens], lengths[group])
+            for scores, (group, tokens) in zip(emissions, groups, strict=True)
         ]
-        self.cfg["offset"] = OFFSETS[gains.index(max(gains))]
+        fitted = fit_probabilities(known, self._chains, self.tags, self._transitions())
+        if fitted is not None:
+            temperature, biases = fitted
+            self.cfg["temperature"] = temperature
+            self.cfg["biases"] = dict(zip(self.labels, biases.tolist(), strict=True))
+        calibrated = (
+            (self._calibrated_chains(docs[group], scores), gold[tokens])
+            for scores, (group, tokens) in zip(emissions, groups, strict=True)
+        )
+        self.cfg["offset"] = choose_offset(calibrated, self.tags)
         return self.cfg["temperature"]
 
     def rehearse(self, *args: Any, **kwargs: Any) -> Dict[str, float]:
@@ -495,51 +484,6 @@ class ConvEntityRecognizer(TrainablePipe):
                     source=source, labels=len(self.labels), tags=len(self.tags), actual=actual
                 )
             )
-
-    def _fit_probabilities(self, groups: List[Tuple[ndarray, ndarray, List[int]]]) -> None:
-        """Set the temperature and the biases to those with the lowest loss.
-
-        groups (List[Tuple[ndarray, ndarray, List[int]]]): The scores and the gold tags of some
-            documents, and their lengths.
-        """
-        transitions = self._transitions()
-        # The logarithm of the temperature, and the biases.
-        numbers = torch.zeros(1 + len(self.labels), dtype=torch.float64, device="cpu")
-        numbers.grad = torch.zeros_like(numbers)
-
-        def settings() -> Tuple[float, ndarray]:
-            temperature = numbers[0].exp().clamp(MIN_TEMPERATURE, MAX_TEMPERATURE)
-            return float(temperature), numbers[1:].numpy()
-
-        def loss() -> float:
-            temperature, biases = settings()
-            total = BIAS_COST * float((biases**2).sum())
-            slope, d_biases = 0.0, 2 * BIAS_COST * biases
-            for emissions, gold, lengths in groups:
-                chains = self._chains(emissions, lengths, temperature, biases)
-                part, d_scores, d_transitions = chains.log_loss(gold)
-                total += part
-                slope -= numpy.multiply(d_scores, emissions, dtype="float64").sum()
-                slope -= (d_transitions * transitions).sum()
-                d_biases += self.tags.of_labels(d_scores.sum(axis=0, dtype="float64"))
-            is_free = MIN_TEMPERATURE < temperature < MAX_TEMPERATURE
-            gradient = cast(Tensor, numbers.grad)
-            gradient[0] = slope / temperature if is_free else 0.0
-            gradient[1:] = torch.from_numpy(d_biases)
-            return total
-
-        tokens = sum(len(gold) for _, gold, _ in groups)
-        search = torch.optim.LBFGS(
-            [numbers],
-            max_iter=50,
-            tolerance_change=MIN_CHANGE * tokens,
-            line_search_fn="strong_wolfe",
-        )
-        search.step(loss)
-        if numbers.isfinite().all():
-            temperature, biases = settings()
-            self.cfg["temperature"] = temperature
-            self.cfg["biases"] = dict(zip(self.labels, biases.tolist(), strict=True))
 
     def _loss_and_gradients(
         self, examples: List[Example], scores: List[Floats2d]
@@ -643,7 +587,7 @@ class ConvEntityRecognizer(TrainablePipe):
     def _possible_tags(self, docs: List[Doc], gold: ndarray) -> ndarray:
         """Make the tags of entities that prediction can't find unknown."""
         impossible = numpy.zeros(len(gold), dtype="bool")
-        for tokens, forbidden in _find_impossible(docs, self.tags):
+        for tokens, forbidden in find_impossible(docs, self.tags):
             impossible |= tokens & forbidden[gold] & (gold >= 0)
         starts, stops, _ = self.tags.entities(numpy.maximum(gold, 0))
         for start, stop in zip(starts, stops, strict=True):
@@ -675,7 +619,7 @@ class ConvEntityRecognizer(TrainablePipe):
     def _find_entities(self, docs: List[Doc], emissions: ndarray) -> List[List[EntityT]]:
         """Find the entities of a group of documents."""
         chains = self._calibrated_chains(docs, emissions)
-        tags = self._best_tags(chains, self.cfg["offset"])
+        tags = best_tags(chains, self.tags, self.cfg["offset"])
         starts, stops, labels = self.tags.entities(tags)
         probabilities = chains.span_probabilities(tags, starts, stops)
         ends = chains.lengths.cumsum()
@@ -691,23 +635,6 @@ class ConvEntityRecognizer(TrainablePipe):
                 entities[owner].append((start, stop, names[label], probability))
         return entities
 
-    def _best_tags(self, chains: LinearChains, offset: float) -> ndarray:
-        """Find the best sequence of tags of each document, O being less likely by the offset."""
-        return chains.best_paths(-offset * self.tags.outside)
-
-    def _f_score(self, tags: ndarray, gold: ndarray) -> float:
-        """Compare entities. Those with a token of which nothing is known are left out."""
-        unknown = numpy.concatenate([[0], (gold < 0).cumsum()])
-        found, wanted = (
-            {
-                (start, stop, label)
-                for start, stop, label in numpy.transpose(self.tags.entities(sequence)).tolist()
-                if unknown[start] == unknown[stop]
-            }
-            for sequence in (tags, numpy.maximum(gold, 0))
-        )
-        return 2 * len(found & wanted) / max(len(found) + len(wanted), 1)
-
     def _biases(self) -> ndarray:
         """The bias of each label."""
         return numpy.array([self.cfg["biases"].get(label, 0.0) for label in self.labels])
@@ -720,7 +647,7 @@ class ConvEntityRecognizer(TrainablePipe):
     def _calibrated_chains(self, docs: List[Doc], emissions: ndarray) -> LinearChains:
         """Join calibrated scores to the CRF over all sequences of tags that don't contradict what
         is known about the tokens. The tags that do are excluded from `emissions`."""
-        _exclude_impossible(docs, emissions, self.tags)
+        exclude_impossible(docs, emissions, self.tags)
         lengths = [len(doc) for doc in docs]
         return self._chains(emissions, lengths, self.cfg["temperature"], self._biases())
 
@@ -756,26 +683,6 @@ def _labels_of(examples: Iterable[Example]) -> List[str]:
 def _uncalibrated() -> Dict[str, Any]:
     """What `calibrate` sets, as it is before: a new dictionary, as components change theirs."""
     return {"temperature": 1.0, "biases": {}, "offset": 0.0}
-
-
-def _exclude_impossible(docs: List[Doc], emissions: ndarray, tags: BiluoTags) -> None:
-    """Give tags that contradict what is known about the tokens the score minus infinity."""
-    for tokens, forbidden in _find_impossible(docs, tags):
-        emissions[numpy.ix_(tokens, forbidden)] = -numpy.inf
-
-
-def _find_impossible(docs: List[Doc], tags: BiluoTags) -> List[Tuple[ndarray, ndarray]]:
-    """Find tags that contradict what is known about the tokens: pairs of which tokens, of all
-    documents together, can't have which tags. *Shape:* (tokens,) and (tags,)"""
-    attrs = [ENT_IOB, IS_SPACE, SENT_START]
-    columns = numpy.concatenate([doc.to_array(attrs).reshape(len(doc), 3) for doc in docs]).T
-    set_before = (columns[0] == 1) | (columns[0] == 3)
-    before_sentence = numpy.append(columns[2] == 1, False)[1:]
-    return [
-        (set_before, ~tags.outside),
-        (columns[1] == 1, tags.opens | tags.closes),
-        (before_sentence, tags.is_continued),
-    ]
 
 
 def _without_predictions(doc: Doc) -> Doc:

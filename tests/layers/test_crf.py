@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 
-from spacy_textconv.layers import BiluoTags, BiluoTransitions, LinearChains, crf, split_sizes
+from spacy_textconv.layers import BiluoTransitions, LinearChains, crf, split_sizes
 
 from ..util import transition_matrix
 
@@ -267,16 +267,3 @@ def test_parts_are_as_large_as_they_may_be(sizes, most):
         assert sum(sizes[part]) <= most or part.stop - part.start == 1
     for part, following in zip(parts, parts[1:], strict=False):
         assert sum(sizes[part.start : following.start + 1]) > most
-
-
-def test_biluo_tags():
-    names = list(BiluoTags(["A", "B"]).ids)
-    assert names == ["O", "B-A", "I-A", "L-A", "U-A", "B-B", "I-B", "L-B", "U-B"]
-
-
-def test_biluo_entities():
-    tags = BiluoTags(["A", "B"])
-    names = ["O", "U-A", "B-B", "I-B", "L-B", "B-A", "L-A", "O", "U-B"]
-    starts, stops, labels = tags.entities(numpy.array([tags.ids[name] for name in names]))
-    found = list(zip(starts.tolist(), stops.tolist(), labels.tolist(), strict=True))
-    assert found == [(1, 2, 0), (2, 5, 1), (5, 7, 0), (8, 9, 1)]

@@ -10,88 +10,32 @@ import pytest
 import spacy
 import srsly
 from numpy.testing import assert_allclose, assert_array_equal
-from spacy import registry
 from spacy.cli.debug_data import debug_data
 from spacy.cli.evaluate import evaluate
 from spacy.tokens import Doc, DocBin, Span, SpanGroup
 from spacy.training import Example
 from thinc.api import Adam
 
-from spacy_textconv.layers import BiluoTransitions, LinearChains
 from spacy_textconv.pipeline.ner import ConvEntityRecognizer, get_probability
 
-from ..util import listener, tok2vec, transition_matrix
-
-ENTITIES = [
-    (["Anna", "Smith", "sees", "Ben"], ["B-PERSON", "I-PERSON", "O", "B-PERSON"]),
-    (["New", "York", "City", "is", "big"], ["B-PLACE", "I-PLACE", "I-PLACE", "O", "O"]),
-    (["Ben", "likes", "York"], ["B-PERSON", "O", "B-PLACE"]),
-    (["Nothing", "here"], ["O", "O"]),
-    (["Paris"], ["B-PLACE"]),
-]
-LABELS = ("PERSON", "PLACE")
-
-
-def examples(nlp):
-    return [
-        Example(Doc(nlp.vocab, words=words), Doc(nlp.vocab, words=words, ents=ents))
-        for words, ents in ENTITIES
-    ]
-
-
-def ner_pipeline(*, shared=False, get_examples=examples, labels=None, **settings):
-    """An initialized entity recognizer, behind a listener or with a tok2vec of its own."""
-    spacy.util.fix_random_seed(0)
-    nlp = spacy.blank("en")
-    if shared:
-        nlp.add_pipe("tok2vec", config={"model": tok2vec()})
-    model = {
-        "@architectures": "spacy-textconv.TagCRF.v1",
-        "tok2vec": listener() if shared else tok2vec(),
-    }
-    ner = nlp.add_pipe("textconv_ner", name="ner", config={"model": model, **settings})
-    for label in labels or []:
-        ner.add_label(label)
-    nlp.initialize(lambda: get_examples(nlp))
-    return nlp
-
-
-def train(nlp, steps=40, get_examples=examples, optimizer=None):
-    optimizer = optimizer or Adam(0.01)
-    for _ in range(steps):
-        losses = nlp.update(get_examples(nlp), losses={}, sgd=False)
-        for _, pipe in nlp.pipeline:
-            pipe.finish_update(optimizer)
-    return losses["ner"]
-
-
-def trained_pipeline(**settings):
-    nlp = ner_pipeline(**settings)
-    train(nlp)
-    return nlp
+from ..util import transition_matrix
+from .util import (
+    ENTITIES,
+    LABELS,
+    assert_solved,
+    examples,
+    found,
+    ner_pipeline,
+    predict,
+    train,
+    trained_pipeline,
+)
 
 
 @pytest.fixture(scope="module")
 def nlp():
     """Trained; the tests that use it don't change it."""
     return trained_pipeline()
-
-
-def predict(nlp, words, **annotation):
-    return nlp(Doc(nlp.vocab, words=words, **annotation))
-
-
-def found(doc):
-    return [(ent.text, ent.label_) for ent in doc.ents]
-
-
-def expected(words, ents):
-    return found(Doc(spacy.blank("en").vocab, words=words, ents=ents))
-
-
-def assert_solved(nlp):
-    for words, ents in ENTITIES:
-        assert found(predict(nlp, words)) == expected(words, ents)
 
 
 @pytest.mark.parametrize("loss", ["crf", "token"])
@@ -815,210 +759,12 @@ def test_a_thousand_labels():
     assert peak < 4 * len(component.tags) ** 2
 
 
-def reversed_labels(nlp):
-    """Examples where every other document has the labels the wrong way round."""
-    swap = {"PERSON": "PLACE", "PLACE": "PERSON"}
-    made = examples(nlp)
-    for example in made[::2]:
-        for ent in example.reference.ents:
-            wrong = Span(example.reference, ent.start, ent.end, label=swap[ent.label_])
-            example.reference.set_ents([wrong], default="unmodified")
-    return made
-
-
-def test_calibration_makes_the_truth_most_probable():
-    nlp = ner_pipeline()
-    train(nlp, steps=12)
-    ner = nlp.get_pipe("ner")
-
-    before = [found(nlp(eg.predicted)) for eg in examples(nlp)]
-    # Half of what the network is sure of is wrong: it should be as unsure as can be.
-    sure = predict(nlp, ENTITIES[0][0]).spans["ner"].attrs["scores"]
-    assert ner.calibrate(reversed_labels(nlp)) == 4.0
-    unsure = predict(nlp, ENTITIES[0][0]).spans["ner"].attrs["scores"]
-    assert (unsure < sure).all()
-    assert [found(nlp(eg.predicted)) for eg in examples(nlp)] == before
-    # All of it is right: it should be surer than it is.
-    assert ner.calibrate(examples(nlp)) < 0.9
-
-
-def test_calibration_finds_the_temperature_that_scores_are_divided_by():
-    nlp = ner_pipeline()
-    train(nlp, steps=8)
-    ner = nlp.get_pipe("ner")
-    mixed = [eg for get in (*[examples] * 6, reversed_labels) for eg in get(nlp)]
-    first = ner.calibrate(mixed)
-    assert 1.0 < first < 4.0
-    linear = ner.model.get_ref("output_layer").get_ref("linear")
-    parameters = [(linear, "W"), (linear, "b"), (ner.model.get_ref("transitions"), "transitions")]
-    for layer, name in parameters:
-        layer.set_param(name, layer.get_param(name) / 2)
-    assert ner.calibrate(mixed) == pytest.approx(first / 2, rel=1e-3)
-
-
-def without_places(nlp):
-    """Examples where no PLACE is annotated."""
-    made = examples(nlp)
-    for example in made:
-        persons = [ent for ent in example.reference.ents if ent.label_ == "PERSON"]
-        example.reference.set_ents(persons)
-    return made
-
-
-def test_calibration_makes_labels_as_frequent_as_they_are():
-    nlp = ner_pipeline()
-    train(nlp, steps=4)
-    ner = nlp.get_pipe("ner")
-    labels = {ent.label_ for eg in examples(nlp) for ent in nlp(eg.predicted).ents}
-    assert labels == {"PERSON", "PLACE"}
-    ner.calibrate(without_places(nlp) * 20)
-    assert ner.cfg["biases"]["PLACE"] < -1.0 < ner.cfg["biases"]["PERSON"]
-    labels = {ent.label_ for eg in examples(nlp) for ent in nlp(eg.predicted).ents}
-    assert labels == {"PERSON"}
-    # A new label has no bias.
-    ner.add_label("THING")
-    assert {ent.label_ for eg in examples(nlp) for ent in nlp(eg.predicted).ents} == {"PERSON"}
-
-
-@pytest.mark.parametrize("get_examples", [without_places, reversed_labels])
-def test_calibration_finds_the_lowest_loss(get_examples):
-    nlp = ner_pipeline()
-    train(nlp, steps=8)
-    ner = nlp.get_pipe("ner")
-    made = [eg for get in (*[examples] * 6, get_examples) for eg in get(nlp)]
-    scores = numpy.concatenate(ner.model.predict([eg.predicted for eg in made]))
-    transitions = ner.model.get_ref("transitions").get_param("transitions")
-    lengths = [len(eg.predicted) for eg in made]
-    gold = [ner.tags.ids[name] for eg in made for name in eg.get_aligned_ner()]
-    stops = numpy.cumsum(lengths)
-
-    def loss(temperature, biases):
-        everything = scores / temperature + numpy.repeat([0.0, *biases], [1, 4, 4])
-        everything[numpy.ix_(stops - lengths, ner.tags.continues)] = -numpy.inf
-        everything[numpy.ix_(stops - 1, ner.tags.is_continued)] = -numpy.inf
-        truth = numpy.full_like(everything, -numpy.inf)
-        tokens = numpy.arange(len(gold))
-        truth[tokens, gold] = everything[tokens, gold]
-        total, known = (
-            LinearChains(
-                x, BiluoTransitions(transitions / temperature), lengths
-            ).log_partition.sum()
-            for x in (everything, truth)
-        )
-        return total - known + 20.0 * sum(bias**2 for bias in biases)
-
-    ner.calibrate(made)
-    temperature, biases = ner.cfg["temperature"], [ner.cfg["biases"][key] for key in ner.labels]
-    assert 0.5 < temperature < 4.0
-    lowest = loss(temperature, biases)
-    for factor, first, second in [(1.05, 0, 0), (1, 0.05, 0), (1, 0, 0.05)]:
-        assert lowest < loss(temperature * factor, [biases[0] + first, biases[1] + second])
-        assert lowest < loss(temperature / factor, [biases[0] - first, biases[1] - second])
-
-
-def test_calibration_is_saved(tmp_path):
-    nlp = trained_pipeline()
-    nlp.get_pipe("ner").calibrate(without_places(nlp) + reversed_labels(nlp))
-    nlp.to_disk(tmp_path)
-    loaded = spacy.load(tmp_path)
-    docs = [predict(pipe, ENTITIES[0][0]) for pipe in (nlp, loaded)]
-    assert_array_equal(*(doc.spans["ner"].attrs["scores"] for doc in docs))
-
-
-@pytest.mark.parametrize("shared", [True, False])
-def test_callback_calibrates_with_all_components_before(shared):
-    nlp = trained_pipeline(shared=shared)
-    callback = registry.callbacks.get("spacy-textconv.calibrate.v1")
-    assert callback(component="ner", corpus=reversed_labels)(nlp) is nlp
-    assert nlp.get_pipe("ner").cfg["temperature"] == 4.0
-
-
-def test_callback_refuses_other_components(nlp):
-    other = spacy.blank("en")
-    other.add_pipe("sentencizer")
-    callback = registry.callbacks.get("spacy-textconv.calibrate.v1")
-    with pytest.raises(ValueError, match="E021"):
-        callback(component="sentencizer", corpus=examples)(other)
-
-
-def test_calibrating_without_knowledge_changes_nothing(nlp):
-    words = ["Anna", "sees", "Ben"]
-    other_label = Doc(nlp.vocab, words=words, ents=["B-ORG", "I-ORG", "I-ORG"])
-    for reference in (Doc(nlp.vocab), Doc(nlp.vocab, words=words), other_label):
-        example = Example(Doc(nlp.vocab, words=[token.text for token in reference]), reference)
-        assert nlp.get_pipe("ner").calibrate([example]) == 1.0
-
-
-def test_calibration_passes_over_unknown_labels():
-    nlp = trained_pipeline()
-    words = ["Anna", "sees", "Ben"]
-    reference = Doc(nlp.vocab, words=words, ents=["B-ORG", "O", "B-PLACE"])
-    assert nlp.get_pipe("ner").calibrate([Example(Doc(nlp.vocab, words=words), reference)]) == 4.0
-
-
-def cautious_pipeline():
-    """Trained to find nothing, but to have a suspicion."""
-
-    def mostly_empty(nlp):
-        empty = [Doc(nlp.vocab, words=words, ents=["O"] * len(words)) for words, _ in ENTITIES]
-        examples_of_none = [
-            Example(Doc(nlp.vocab, words=[token.text for token in doc]), doc) for doc in empty
-        ]
-        return [*examples(nlp) * 2, *examples_of_none * 3]
-
-    nlp = ner_pipeline()
-    train(nlp, get_examples=mostly_empty, optimizer=Adam(0.003))
-    assert nlp.evaluate(examples(nlp))["ents_r"] == 0.0
-    return nlp
-
-
-def test_calibration_finds_entities_that_are_less_probable_than_not(tmp_path):
-    nlp = cautious_pipeline()
-    nlp.get_pipe("ner").calibrate(examples(nlp))
-    nlp.to_disk(tmp_path)
-    nlp = spacy.load(tmp_path)
-    assert_solved(nlp)
-    assert (predict(nlp, ENTITIES[0][0]).spans["ner"].attrs["scores"] < 0.5).all()
-
-
-def test_entities_of_which_nothing_is_known_are_not_mistakes():
-    nlp = cautious_pipeline()
-    unknown = [
-        Example(Doc(nlp.vocab, words=words), Doc(nlp.vocab, words=words, ents=[None] * len(words)))
-        for words, _ in ENTITIES
-    ]
-    # Were they mistakes, there would be too many of them to find any entity.
-    nlp.get_pipe("ner").calibrate([*examples(nlp), *unknown * 400])
-    assert_solved(nlp)
-
-
-def test_initialization_forgets_the_calibration():
-    nlp = trained_pipeline()
-    ner = nlp.get_pipe("ner")
-    ner.calibrate(reversed_labels(nlp))
-    ner.cfg["offset"] = 1.0
-    nlp.initialize(lambda: examples(nlp))
-    assert ner.cfg["temperature"] == 1.0
-    assert ner.cfg["biases"] == {}
-    assert ner.cfg["offset"] == 0.0
-
-
 def test_a_second_pass_keeps_the_spans(nlp):
     doc = predict(nlp, ENTITIES[0][0])
     first = doc.spans["ner"].attrs["scores"].tolist()
     again = nlp(doc).spans["ner"]
     assert [(span.text, span.label_) for span in again] == found(doc)
     assert again.attrs["scores"].tolist() == first
-
-
-def test_callback_without_disabled_components():
-    nlp = trained_pipeline()
-    nlp.add_pipe("sentencizer", first=True)
-    nlp.select_pipes(disable=["sentencizer", "ner"])
-    registry.callbacks.get("spacy-textconv.calibrate.v1")(component="ner", corpus=reversed_labels)(
-        nlp
-    )
-    assert nlp.get_pipe("ner").cfg["temperature"] == 4.0
 
 
 def test_dropout_and_losses_of_an_update():
@@ -1044,36 +790,7 @@ def test_spans_key_and_scorer_of_the_config():
     assert "ents_f" not in nlp.evaluate(examples(nlp))
 
 
-def test_offset_is_used_only_where_it_pays():
-    nlp = trained_pipeline()
-    ner = nlp.get_pipe("ner")
-    for eg in examples(nlp):
-        assert found(nlp(eg.predicted)) == [(e.text, e.label_) for e in eg.reference.ents]
-    ner.calibrate(examples(nlp))
-    assert ner.cfg["offset"] == 0.0
-
-
 def test_probabilities_are_plain_numbers_in_json(nlp):
     doc = predict(nlp, ENTITIES[0][0])
     stored = doc.to_json(underscore=["probability"])["underscore_span"]["probability"]
     assert [span["value"] for span in stored] == [ent._.probability for ent in doc.ents]
-
-
-def test_frozen_components_are_not_calibrated():
-    nlp = trained_pipeline()
-    ner = nlp.get_pipe("ner")
-    before = dict(ner.cfg)
-    calibrate = registry.callbacks.get("spacy-textconv.calibrate.v1")
-    nlp.config["training"]["frozen_components"] = ["ner"]
-    calibrate(component="ner", corpus=reversed_labels)(nlp)
-    assert ner.cfg == before
-    nlp.config["training"]["frozen_components"] = []
-    calibrate(component="ner", corpus=reversed_labels)(nlp)
-    assert ner.cfg != before
-
-
-def test_calibration_needs_an_initialized_component():
-    nlp = spacy.blank("en")
-    ner = nlp.add_pipe("textconv_ner", name="ner")
-    with pytest.raises(ValueError, match="E109"):
-        ner.calibrate(examples(nlp))

@@ -9,6 +9,8 @@ from typing import List, Sequence, Tuple
 
 import numpy
 from numpy import ndarray
+from spacy.attrs import ENT_IOB, IS_SPACE, SENT_START
+from spacy.tokens import Doc
 
 
 class BiluoTags:
@@ -75,3 +77,23 @@ class BiluoTags:
         starts = self.opens[tags].nonzero()[0]
         stops = self.closes[tags].nonzero()[0] + 1
         return starts, stops, (tags[starts] - 1) // 4
+
+
+def exclude_impossible(docs: List[Doc], emissions: ndarray, tags: BiluoTags) -> None:
+    """Give tags that contradict what is known about the tokens the score minus infinity."""
+    for tokens, forbidden in find_impossible(docs, tags):
+        emissions[numpy.ix_(tokens, forbidden)] = -numpy.inf
+
+
+def find_impossible(docs: List[Doc], tags: BiluoTags) -> List[Tuple[ndarray, ndarray]]:
+    """Find tags that contradict what is known about the tokens: pairs of which tokens, of all
+    documents together, can't have which tags. *Shape:* (tokens,) and (tags,)"""
+    attrs = [ENT_IOB, IS_SPACE, SENT_START]
+    columns = numpy.concatenate([doc.to_array(attrs).reshape(len(doc), 3) for doc in docs]).T
+    set_before = (columns[0] == 1) | (columns[0] == 3)
+    before_sentence = numpy.append(columns[2] == 1, False)[1:]
+    return [
+        (set_before, ~tags.outside),
+        (columns[1] == 1, tags.opens | tags.closes),
+        (before_sentence, tags.is_continued),
+    ]
