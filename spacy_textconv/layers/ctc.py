@@ -33,10 +33,11 @@ Key = TypeVar("Key", bound=Hashable)
 
 class CopySoftmax(nn.Module):
     """Scores of symbols for the slots of a string that has `stride` of them for each of its own
-    symbols, its *source*: a slot writes a symbol, or copies its source symbol. What it writes and
-    that it copies share one softmax (CopyNet: Gu et al. 2016, "Incorporating copying mechanism in
-    sequence-to-sequence learning", section 3.2), and the probability of a symbol is the sum of
-    both ways (See et al. 2017, "Get to the point: summarization with pointer-generator networks",
+    symbols, its *source*: a slot writes a symbol, or copies its source symbol, as it is or, with
+    more than one copy, as another symbol that belongs to it. What it writes and that it copies
+    share one softmax (CopyNet: Gu et al. 2016, "Incorporating copying mechanism in
+    sequence-to-sequence learning", section 3.2), and the probability of a symbol is the sum of all
+    ways to it (See et al. 2017, "Get to the point: summarization with pointer-generator networks",
     section 2.2).
 
     In the beginning, the first slot of each source symbol copies it, and the others are blank, so
@@ -45,35 +46,40 @@ class CopySoftmax(nn.Module):
     width (int): The number of columns of the input.
     symbols (int): The number of symbols, with the blank.
     stride (int): The number of slots of each source symbol.
+    copies (int): In how many ways a source symbol can be copied.
     """
 
-    def __init__(self, *, width: int, symbols: int, stride: int):
+    def __init__(self, *, width: int, symbols: int, stride: int, copies: int = 1):
         super().__init__()
         check_positive("width", width)
         check_positive("symbols", symbols)
         check_positive("stride", stride)
-        # The last row, as the last column of the bias, is for copying.
-        self.scores = PaddedLinear(width, symbols + 1, bias=False)
+        check_positive("copies", copies)
+        # The last rows, as the last columns of the bias, are for copying.
+        self.scores = PaddedLinear(width, symbols + copies, bias=False)
         nn.init.normal_(self.scores.weight, std=0.02)
-        self.bias = Parameter(torch.zeros(stride, symbols + 1))
+        self.bias = Parameter(torch.zeros(stride, symbols + copies))
         # So much that it wins, however many symbols there are, but not by far.
-        nn.init.constant_(self.bias[0, -1:], 1.0 + log(symbols))
+        nn.init.constant_(self.bias[0, symbols : symbols + 1], 1.0 + log(symbols))
         nn.init.constant_(self.bias[1:, BLANK], 1.0 + log(symbols))
 
     def forward(self, x: Tensor, source: Tensor) -> Tensor:
         """
         x (Tensor): *Shape:* (slots, width)
-        source (Tensor): The source symbol of each slot, or the blank where there is none.
-            *Shape:* (slots,)
+        source (Tensor): What can be copied to each slot, first of all its source symbol; the blank
+            where there is none. *Shape:* (slots, copies)
         RETURNS (Tensor): The logarithms of the probabilities of the symbols. *Shape:* (slots,
             symbols)
         """
         with without_autocast(x.device):
             scores = self.scores(x.to(self.bias.dtype)).view(-1, *self.bias.shape) + self.bias
-            write, copy = scores.flatten(0, 1).split([scores.shape[-1] - 1, 1], dim=1)
-            source = source.unsqueeze(1)
-            either = torch.logaddexp(write.gather(1, source), copy)
-            return write.scatter(1, source, either).log_softmax(dim=1)
+            scores = scores.flatten(0, 1)
+            write = scores[:, : -source.shape[1]]
+            copies = scores[:, -source.shape[1] :].split(1, dim=1)
+            for copy, symbol in zip(copies, source.split(1, dim=1), strict=True):
+                either = torch.logaddexp(write.gather(1, symbol), copy)
+                write = write.scatter(1, symbol, either)
+            return write.log_softmax(dim=1)
 
 
 def needed_slots(targets: Tensor, target_lengths: Tensor) -> Tensor:

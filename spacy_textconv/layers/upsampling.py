@@ -1,7 +1,7 @@
 """Networks over packed rows that make documents longer: transposed convolutions."""
 
 from math import sqrt
-from typing import Sequence, Tuple
+from typing import Optional, Sequence, Tuple
 
 import torch
 import torch.nn.functional as F
@@ -92,7 +92,8 @@ class Upsampling(nn.Module):
     block (str): "conv", "gated", "bytenet" or "separable".
     activation (str): "gelu", "mish", "relu", "silu" or "tanh". The gated block has its gate
         instead.
-    dropout (float): The probability that a column of a block's output is dropped.
+    dropout (Optional[float]): The probability that a column of a block's output is dropped; None
+        for that of the training.
 
     gap (int): The number of rows that it needs between two documents as they come in, in a packing
         made with its `stride`. If another network follows, the input needs a gap of at least that
@@ -110,7 +111,7 @@ class Upsampling(nn.Module):
         dilations: Sequence[int] = (1, 1),
         block: str = "gated",
         activation: str = "gelu",
-        dropout: float = 0.0,
+        dropout: Optional[float] = 0.0,
     ):
         super().__init__()
         self.transposed = TransposedConvolution(

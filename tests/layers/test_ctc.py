@@ -180,24 +180,26 @@ def test_a_beam_search_refuses_a_beam_of_zero():
         beam_search(random_log_probs(1).numpy(), beam=0)
 
 
-def copy_softmax(stride=2, scale=1.0):
+def copy_softmax(stride=2, scale=1.0, copies=1):
     torch.manual_seed(0)
-    layer = CopySoftmax(width=4, symbols=5, stride=stride).double()
+    layer = CopySoftmax(width=4, symbols=5, stride=stride, copies=copies).double()
     for parameter in layer.parameters():
         torch.nn.init.normal_(parameter, std=scale)
     return layer
 
 
-SOURCE = torch.tensor([3, 3, BLANK, BLANK, 1, 1])
+SOURCE = torch.tensor([[3], [3], [BLANK], [BLANK], [1], [1]])
 
 
 def naive_copy_softmax(layer, x, source):
     """Compute probabilities, slot by slot."""
     rows = []
-    for slot, (vector, symbol) in enumerate(zip(x, source, strict=True)):
+    for slot, (vector, symbols) in enumerate(zip(x, source, strict=True)):
         scores = layer.scores.weight @ vector + layer.bias[slot % len(layer.bias)]
-        *written, copied = scores.softmax(dim=0).unbind()
-        written[symbol] = written[symbol] + copied
+        chances = list(scores.softmax(dim=0).unbind())
+        written, copied = chances[:5], chances[5:]
+        for symbol, chance in zip(symbols, copied, strict=True):
+            written[symbol] = written[symbol] + chance
         rows.append(torch.stack(written))
     return torch.stack(rows)
 
@@ -211,14 +213,25 @@ def test_a_symbol_is_written_or_copied(stride):
     assert_close(log_probs.exp().sum(dim=1), torch.ones(6, dtype=torch.double))
 
 
-def test_gradient_of_a_copy_softmax():
-    layer = copy_softmax()
+def test_a_symbol_is_copied_in_several_ways():
+    layer = copy_softmax(copies=2)
+    x = torch.randn(6, 4, dtype=torch.double)
+    # As two symbols, and as one in both ways.
+    source = torch.tensor([[3, 4], [3, 3], [BLANK, BLANK], [1, 2], [2, 1], [1, BLANK]])
+    log_probs = layer(x, source)
+    assert_close(log_probs.exp(), naive_copy_softmax(layer, x, source))
+
+
+@pytest.mark.parametrize("copies", [1, 2])
+def test_gradient_of_a_copy_softmax(copies):
+    layer = copy_softmax(copies=copies)
     names, values = zip(*layer.named_parameters(), strict=True)
     x = torch.randn(6, 4, dtype=torch.double)
 
     def apply(x, *values):
         parameters = dict(zip(names, values, strict=True))
-        return torch.func.functional_call(layer, parameters, (x, SOURCE))
+        source = SOURCE.expand(-1, copies)
+        return torch.func.functional_call(layer, parameters, (x, source))
 
     inputs = [t.detach().clone().requires_grad_() for t in (x, *values)]
     assert torch.autograd.gradcheck(apply, inputs)
@@ -237,7 +250,7 @@ def test_a_string_is_read_as_itself_at_first():
     torch.manual_seed(0)
     layer = CopySoftmax(width=64, symbols=5000, stride=3)
     string = [7, 4999, 4999, BLANK, 7]
-    source = torch.tensor(string).repeat_interleave(3)
+    source = torch.tensor(string).repeat_interleave(3).unsqueeze(1)
     log_probs = layer(torch.randn(15, 64), source)
     symbols, slots, _ = collapse(log_probs.argmax(dim=1).numpy(), numpy.array([15]))
     assert symbols.tolist() == [7, 4999, 4999, 7] and slots.tolist() == [0, 3, 6, 12]
@@ -255,11 +268,11 @@ def test_a_copy_softmax_computes_in_float32_under_autocast():
 
 def test_no_slots_have_no_probabilities():
     layer = copy_softmax()
-    x, source = torch.zeros(0, 4, dtype=torch.double), torch.zeros(0, dtype=torch.long)
+    x, source = torch.zeros(0, 4, dtype=torch.double), torch.zeros(0, 1, dtype=torch.long)
     assert layer(x, source).shape == (0, 5)
 
 
-@pytest.mark.parametrize("setting", ["width", "symbols", "stride"])
+@pytest.mark.parametrize("setting", ["width", "symbols", "stride", "copies"])
 def test_a_copy_softmax_refuses_bad_settings(setting):
     with pytest.raises(ValueError, match=f"`{setting}` is 0"):
         CopySoftmax(**{"width": 4, "symbols": 5, "stride": 2, setting: 0})
