@@ -197,6 +197,55 @@ class Errors(metaclass=_WithCode):
         "Make the packing with `Packing(lengths, gap, stride=stride)`, where both are those of the "
         "upsampling, or of all that follow each other."
     )
+    E110 = (
+        "`{name}` is no extension of tokens. Register it before the pipeline is used: "
+        "`Token.set_extension('{bare}', default=None)`."
+    )
+    E111 = (
+        "The model of the component '{name}' is '{model}', but has to give scores to symbols of "
+        "strings. Use `spacy-textconv.CTCTransducer.v1`."
+    )
+    E112 = "The label {label!r} is no symbol. Symbols are single letters."
+    E113 = (
+        "The component '{name}' has been initialized, so {label!r} can't be added to its symbols. "
+        "Initialize it again, with all of them in the training data or in "
+        "`[initialize.components.{name}.labels]`."
+    )
+    E114 = (
+        "The training data of the component '{name}' has no token with a target: nothing is in "
+        "`{target}` of any of its documents. Annotate it, or set `target` to where the targets are."
+    )
+    E115 = (
+        "The strings of the component '{name}' depend on the tokens around them, so they have to "
+        "be in a document: call `nlp`, or set `tok2vec` of its model to null before it is trained."
+    )
+    E116 = (
+        "The component '{name}' gets features for {given} of {strings} strings, or not one text "
+        "for each of `features`, which is {names}. Give a list as long as that of the strings, "
+        "with a text for each of these, in this order, or the text itself if there is only one."
+    )
+    E117 = (
+        "The component '{name}' has '{feature}' among its `features`, but nothing sets it in the "
+        "training data. Annotate it there, list the component that sets it before this one in "
+        "`[training] annotating_components`, or take it out of `features`."
+    )
+    E118 = (
+        "All {number} targets of the component '{name}' are too long: {target!r} needs {needed} "
+        "slots, but there are {slots} for {source!r}. Raise `stride` (now {stride}), `pad_before` "
+        "or `pad_after` of its model."
+    )
+    E120 = (
+        "`features` is {value!r}, but has to be the name of an extension, such as '_.features', or "
+        "null."
+    )
+    E121 = (
+        "There is no file {path} to read pairs from. Set `path` to one, for example by `--paths`."
+    )
+    E122 = (
+        "Line {number} of {path} is no pair: {line!r}. It needs a source and a target, and can "
+        "have features, separated by tabs, or as `source`, `target` and `features` of an object in "
+        "a file that ends in `.jsonl`. The source has at least one letter."
+    )
 
 
 class Warnings(metaclass=_WithCode):
@@ -219,4 +268,18 @@ class Warnings(metaclass=_WithCode):
     W020 = (
         "`exclusive_classes` is false, but each of the first {documents} documents has exactly one "
         "class. If this is so for all of them, which is what `textcat` is for, set it to true."
+    )
+    W030 = (
+        "'{name}' has '{feature}' among its `features`, but nothing has set it in these documents. "
+        "Put the component that does before it."
+    )
+    W031 = (
+        "The target {target!r} isn't in the Unicode normal form NFC, in which '{name}' writes "
+        "strings. It is learned in this form. Normalize the evaluation data, where it would count "
+        "as a mistake."
+    )
+    W032 = (
+        "{impossible} of the {number} distinct targets of '{name}' are too long to be learned: "
+        "{target!r} needs {needed} slots, but there are {slots} for {source!r}. Raise `stride` "
+        "(now {stride}), `pad_before` or `pad_after` of its model."
     )

@@ -32,6 +32,7 @@ def corpus(tmp_path_factory):
             tags=tags,
             pos=tags,
             morphs=["Number=Sing", "Tense=Pres", "", "Number=Sing", ""],
+            lemmas=[["Anna", "Ben"][i % 2], "see", "a", ["bird", "tree"][i // 2 % 2], "."],
             heads=[1, 1, 3, 1, 1],
             deps=["nsubj", "ROOT", "det", "dobj", "punct"],
             ents=["B-PERSON", "O", "O", "O", "O"],
@@ -41,6 +42,14 @@ def corpus(tmp_path_factory):
         docs.append(doc)
     path = tmp_path_factory.mktemp("corpus") / "docs.spacy"
     DocBin(docs=docs).to_disk(path)
+    return str(path)
+
+
+@pytest.fixture(scope="module")
+def table(tmp_path_factory):
+    """A file of pairs of strings."""
+    path = tmp_path_factory.mktemp("table") / "pairs.tsv"
+    path.write_text("see\tsaw\tV;PST\nwalk\twalked\tV;PST\nsee\tsees\tV;3;SG\n", encoding="utf8")
     return str(path)
 
 
@@ -85,7 +94,8 @@ def overrides(corpus, request):
     """What makes the config of the test train on the tiny corpus."""
     path = request.getfixturevalue("path")
     skip_without_transformers(path)
-    overrides = {**OVERRIDES, "paths.train": corpus, "paths.dev": corpus}
+    data = request.getfixturevalue("table") if path.stem == "inflector" else corpus
+    overrides = {**OVERRIDES, "paths.train": data, "paths.dev": data}
     if path.stem == "transformer":
         overrides["components.transformer.model.name"] = request.getfixturevalue("transformer")
         overrides["components.tok2vec.model.encode.width"] = 24

@@ -20,6 +20,7 @@ from .receptive_field import (
 )
 from .shrinking import ConvPooling, Pyramid, ShrinkingConvolution
 from .stack import PackedStack
+from .transducer import StringTransducer
 from .transitions import KINDS, BiluoTransitions, extend_transitions
 from .upsampling import TransposedConvolution, Upsampling
 
@@ -51,6 +52,7 @@ __all__ = [
     "ReceptiveField",
     "ShrinkingConvolution",
     "Slice",
+    "StringTransducer",
     "TransposedConvolution",
     "Upsampling",
     "WordCharacters",

@@ -99,6 +99,12 @@ class Packing:
         spans[-1] = self.rows - self.starts[-1]
         return torch.repeat_interleave(spans).to(self.device)
 
+    @property
+    def document_rows(self) -> Tensor:
+        """The rows of the documents, without those of the gap. *Shape:* (rows of documents,)"""
+        inside = torch.ones(self.rows, dtype=torch.bool, device=self.device)
+        return inside.index_fill_(0, self.gap_rows, False).nonzero().squeeze(1)
+
     def stretch(self, stride: int) -> "Packing":
         """Make the packing of a buffer in which `stride` rows take the place of each row, in the
         gap too. For a network that needs `gap` rows between the longer documents, this packing has

@@ -92,11 +92,22 @@ def find_word_types(docs: List[Doc], names: List[str]) -> Tuple[WordTypes, numpy
     values = numpy.concatenate(
         [doc.to_array(columns).reshape(len(doc), len(columns)) for doc in docs]
     )
-    seeds = numpy.arange(1, len(names) + 1, dtype="uint64")
-    keys = mix_bits(values + seeds * GOLDEN).sum(axis=1, dtype="uint64")
-    keys, first, type_of_token = numpy.unique(keys, return_index=True, return_inverse=True)
+    keys, first, type_of_token = find_distinct(values)
     owners = numpy.searchsorted(numpy.cumsum([len(doc) for doc in docs]), first, side="right")
     return WordTypes(names, values[first], keys, docs, owners), type_of_token
+
+
+def find_distinct(values: numpy.ndarray) -> Tuple[numpy.ndarray, numpy.ndarray, numpy.ndarray]:
+    """Find distinct rows of numbers.
+
+    values (numpy.ndarray): The rows, of shape (rows, columns).
+    RETURNS (Tuple[numpy.ndarray, numpy.ndarray, numpy.ndarray]): A 64-bit hash of each distinct row
+        and the index of the first one with it, both of shape (distinct rows,), and which of them
+        each row is, of shape (rows,).
+    """
+    seeds = numpy.arange(1, values.shape[1] + 1, dtype="uint64")
+    keys = mix_bits(values + seeds * GOLDEN).sum(axis=1, dtype="uint64")
+    return numpy.unique(keys, return_index=True, return_inverse=True)
 
 
 def check_attrs(attrs: Sequence[str]) -> None:

@@ -1,0 +1,143 @@
+"""What components read from tokens and write to them: attributes and extensions, by name."""
+
+from typing import List, Optional, Sequence
+
+import numpy
+from numpy import ndarray
+from spacy.attrs import IDS
+from spacy.strings import get_string_id
+from spacy.tokens import Doc, Token
+from spacy.training import Example
+
+from ..checks import check_choice
+from ..errors import Errors
+
+EXTENSION = "_."
+TARGETS = ("LEMMA", "NORM")
+READABLE = (
+    *("ORTH", "NORM", "LOWER", "SHAPE", "PREFIX", "SUFFIX"),
+    *("LEMMA", "POS", "TAG", "MORPH", "DEP", "ENT_TYPE"),
+)
+
+
+def check_readable(setting: str, name: str) -> None:
+    """Raise a ValueError unless the name is that of an attribute with a text, or of an extension.
+
+    setting (str): The setting that the name comes from.
+    name (str): The name, such as "ORTH" or "_.name".
+    """
+    if not is_extension(name):
+        check_choice(setting, name, (*READABLE, "_.name"))
+
+
+def check_writable(setting: str, name: str) -> None:
+    """Raise a ValueError unless the name is that of an attribute that can be set to any text, or of
+    an extension."""
+    if not is_extension(name):
+        check_choice(setting, name, (*TARGETS, "_.name"))
+
+
+def check_registered(name: str) -> None:
+    """Raise a ValueError if the name is that of an extension that tokens don't have."""
+    if is_extension(name) and not Token.has_extension(bare_name(name)):
+        raise ValueError(Errors.E110.format(name=name, bare=bare_name(name)))
+
+
+def register(name: str) -> None:
+    """Register an extension that isn't yet, as one without a value."""
+    if is_extension(name) and not Token.has_extension(bare_name(name)):
+        Token.set_extension(bare_name(name), default=None)
+
+
+def is_extension(name: str) -> bool:
+    """Tell an extension ("_.name") from an attribute ("NAME")."""
+    return name.startswith(EXTENSION) and len(name) > len(EXTENSION)
+
+
+def bare_name(name: str) -> str:
+    """The name of an extension, or that of an attribute of `Token` without "_" at its end."""
+    return name.removeprefix(EXTENSION) if is_extension(name) else name.lower()
+
+
+def read(token: Token, name: str) -> Optional[str]:
+    """Read the text of an attribute or an extension. A list of them in an extension is joined by
+    ";". None if there is none; an attribute that isn't set is an empty text."""
+    if is_extension(name):
+        value = token._.get(bare_name(name))
+        return value if value is None or isinstance(value, str) else ";".join(map(str, value))
+    if name == "MORPH":
+        return str(token.morph)
+    return getattr(token, f"{bare_name(name)}_")
+
+
+def write(token: Token, name: str, value: str) -> None:
+    """Write the text of an attribute or an extension."""
+    if is_extension(name):
+        token._.set(bare_name(name), value)
+    else:
+        setattr(token, f"{bare_name(name)}_", value)
+
+
+def is_set(token: Token, name: str) -> bool:
+    """Tell whether an attribute has been set. A norm that is set to that of all tokens of this form
+    can't be told from one that isn't."""
+    if is_extension(name):
+        return token._.get(bare_name(name)) is not None
+    return token.lemma != 0 if name == "LEMMA" else token.norm != token.lex.norm
+
+
+def split_features(name: str, value: Optional[str]) -> List[str]:
+    """Split the value of an attribute into features, such as "MORPH Case=Nom".
+
+    name (str): The attribute or extension.
+    value (Optional[str]): Its value: a morphological analysis is split at "|", the value of an
+        extension at ";".
+    RETURNS (List[str]): The features, none for no value.
+    """
+    separator = "|" if name == "MORPH" else ";" if is_extension(name) else None
+    parts = (value or "").split(separator) if separator else [value or ""]
+    return [f"{name} {part}" for part in parts if part]
+
+
+def has_values(doc: Doc, name: str) -> bool:
+    """Tell whether anything has set an attribute or extension in a document with tokens."""
+    if is_extension(name):
+        return any(token._.get(bare_name(name)) is not None for token in doc)
+    return name not in ("LEMMA", "POS", "TAG", "MORPH", "DEP", "ENT_TYPE") or doc.has_annotation(
+        "ENT_IOB" if name == "ENT_TYPE" else name
+    )
+
+
+def value_keys(doc: Doc, names: Sequence[str]) -> ndarray:
+    """Make numbers that are equal where values are equal.
+
+    doc (Doc): The document.
+    names (Sequence[str]): The attributes and extensions.
+    RETURNS (ndarray): 64-bit numbers. *Shape:* (tokens, names)
+    """
+    keys = numpy.zeros((len(doc), len(names)), dtype="uint64")
+    for column, name in enumerate(names):
+        if is_extension(name):
+            values = [read(token, name) for token in doc]
+            keys[:, column] = [get_string_id("\0" if value is None else value) for value in values]
+        else:
+            keys[:, column] = doc.to_array([IDS[name]]).reshape(-1)
+    return keys
+
+
+def aligned(example: Example, name: str) -> List[Optional[str]]:
+    """Read what an attribute or extension of each predicted token is in the reference.
+
+    example (Example): The predicted document and the reference.
+    name (str): The attribute or extension.
+    RETURNS (List[Optional[str]]): The text for each predicted token. None where the token isn't one
+        of the reference, or has no value there.
+    """
+    x2y, y2x = example.alignment.x2y, example.alignment.y2x
+    texts: List[Optional[str]] = [None] * len(example.predicted)
+    for i in (x2y.lengths == 1).nonzero()[0].tolist():
+        [j] = x2y[i].tolist()
+        if y2x.lengths[j] == 1:
+            text = read(example.reference[j], name)
+            texts[i] = text if text or is_extension(name) else None
+    return texts

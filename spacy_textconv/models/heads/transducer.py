@@ -1,0 +1,230 @@
+"""Strings to the scores of the symbols of other strings, by transposed convolution and CTC."""
+
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Callable, List, Optional, Sequence, Tuple, cast
+
+import numpy
+import torch
+from numpy import ndarray
+from spacy.strings import get_string_id
+from spacy.tokens import Doc
+from thinc.api import Model
+from thinc.types import Floats2d
+from thinc.util import torch2xp, xp2torch
+from torch import Tensor
+
+from ...checks import check_positive
+from ...generation.symbols import SPECIAL, Symbols, lower
+from ...layers import StringTransducer, ctc_loss
+from ..compose import check_tok2vec
+from ..features import hash_rows
+from ..shim import gradients
+from ..wrap import converting, get_shim, tensor_to_array, to_tensor, wrap_module
+
+DEFAULT_DILATIONS = [1, 2, 4, 8, 1]
+DEFAULT_SLOT_DILATIONS = [1, 1]
+
+
+@dataclass(frozen=True)
+class StringBatch:
+    """Strings, and what is known about them.
+
+    letters (ndarray): The numbers of the letters of all strings, end to end. *Shape:* (letters,)
+    lowered (ndarray): Those of the same letters in lower case. *Shape:* (letters,)
+    lengths (ndarray): The number of letters of each string. *Shape:* (strings,)
+    features (Sequence[Sequence[str]]): The features of each string.
+    docs (Sequence[Doc]): The documents that the strings stand in, for a model that reads them.
+    tokens (Sequence[int]): The token of each string, among all tokens of these documents.
+    vectors (Optional[Floats2d]): The vectors of these tokens. *Shape:* (strings, width)
+    """
+
+    letters: ndarray
+    lowered: ndarray
+    lengths: ndarray
+    features: Sequence[Sequence[str]]
+    docs: Sequence[Doc] = ()
+    tokens: Sequence[int] = ()
+    vectors: Optional[Floats2d] = None
+
+    @classmethod
+    def from_strings(
+        cls, strings: Sequence[str], features: Sequence[Sequence[str]], symbols: Symbols
+    ) -> "StringBatch":
+        """Turn strings into numbers."""
+        letters, lengths = symbols.encode(strings)
+        lowered, _ = symbols.encode(["".join(map(lower, string)) for string in strings])
+        return cls(letters, lowered, lengths, features)
+
+    def in_context(self, docs: Sequence[Doc], tokens: Sequence[int]) -> "StringBatch":
+        """Tell which tokens the strings belong to."""
+        return replace(self, docs=docs, tokens=tokens)
+
+    def with_vectors(self, vectors: Floats2d) -> "StringBatch":
+        """Give each string the vector of its token."""
+        return replace(self, vectors=vectors)
+
+
+def build_ctc_transducer_v1(
+    *,
+    tok2vec: Optional[Model[List[Doc], List[Floats2d]]] = None,
+    width: int = 128,
+    kernel_size: int = 3,
+    dilations: List[int] = DEFAULT_DILATIONS,
+    stride: int = 3,
+    slot_width: int = 64,
+    slot_dilations: List[int] = DEFAULT_SLOT_DILATIONS,
+    pad_before: int = 5,
+    pad_after: int = 4,
+    feature_rows: int = 2000,
+    dropout: Optional[float] = None,
+    mixed_precision: bool = False,
+) -> Model[StringBatch, Floats2d]:
+    """Build the model of a transducer, which writes all letters of all strings in one pass: an
+    encoder of dilated convolutions over the letters of a string, a transposed convolution that
+    makes `stride` slots of each letter, and more convolutions over these. In each slot there is a
+    symbol or nothing (CTC: Graves et al. 2006, "Connectionist temporal classification", section 3;
+    with more slots than letters: Libovický and Helcl 2018, "End-to-end non-autoregressive neural
+    machine translation with connectionist temporal classification", section 3). A letter can also
+    be copied, as it is or in lower case (See et al. 2017, "Get to the point", section 2.2).
+
+    A result has at most `stride * (length + pad_before + pad_after)` letters, fewer by one for each
+    that is the same as the letter before it.
+
+    tok2vec (Optional[Model[List[Doc], List[Floats2d]]]): Token vectors, for strings that depend on
+        the tokens around them; null if they don't.
+    width (int): The width of the vectors of letters.
+    kernel_size (int): The number of letters, or slots, that each convolution looks at. Has to be
+        odd.
+    dilations (List[int]): One number for each convolution of letters: the distance between the
+        letters that it looks at.
+    stride (int): The number of slots of each letter.
+    slot_width (int): The width of the vectors of slots.
+    slot_dilations (List[int]): One number for each convolution of slots.
+    pad_before (int): The number of positions before the letters that have slots too.
+    pad_after (int): The number of positions after them that do.
+    feature_rows (int): The number of rows of the table of features, which are hashed.
+    dropout (Optional[float]): The rate of dropout after each convolution, one mask for each string
+        and column; null follows `[training] dropout`.
+    mixed_precision (bool): Whether to compute in bfloat16 where the device has units for it.
+    RETURNS (Model[StringBatch, Floats2d]): The model: the logarithms of the probabilities of the
+        symbols in all slots of all strings.
+    RAISES (ValueError): If a setting is out of its range, or the tok2vec is none.
+    """
+    if tok2vec is not None:
+        check_tok2vec(tok2vec)
+    check_positive("stride", stride)
+    build = partial(
+        StringTransducer,
+        width=width,
+        kernel_size=kernel_size,
+        dilations=dilations,
+        stride=stride,
+        slot_width=slot_width,
+        slot_dilations=slot_dilations,
+        feature_rows=feature_rows,
+        context_width=None if tok2vec is None else tok2vec.get_dim("nO"),
+        pad_before=pad_before,
+        pad_after=pad_after,
+        dropout=dropout,
+    )
+
+    def build_network(symbols: int) -> Model[StringBatch, Floats2d]:
+        return wrap_module(
+            "string_transducer",
+            partial(build, symbols=symbols),
+            converting(_convert_strings, tensor_to_array),
+            dims={"nO": symbols},
+            attrs={"feature_rows": feature_rows},
+            mixed_precision=mixed_precision,
+        )
+
+    def resize_output(model: Model, nO: int) -> None:
+        model.replace_node(model.get_ref("network"), build_network(nO))
+        model.set_dim("nO", nO, force=True)
+
+    network = build_network(SPECIAL)
+    return Model(
+        "ctc_transducer",
+        forward,
+        init=init,
+        layers=[network] if tok2vec is None else [tok2vec, network],
+        dims={"nO": None},
+        # Without one that is unset, which nodes can't be replaced beside.
+        refs={"network": network} if tok2vec is None else {"network": network, "tok2vec": tok2vec},
+        attrs={
+            "stride": stride,
+            "pad_before": pad_before,
+            "pad_after": pad_after,
+            "resize_output": resize_output,
+        },
+    )
+
+
+def init(model: Model, X: Optional[List[Doc]] = None, Y: Optional[Floats2d] = None) -> None:
+    if model.has_ref("tok2vec"):
+        model.get_ref("tok2vec").initialize(X=X)
+    model.get_ref("network").initialize()
+
+
+def forward(
+    model: Model, batch: StringBatch, is_train: bool
+) -> Tuple[Floats2d, Callable[[Floats2d], List[Doc]]]:
+    network = model.get_ref("network")
+    if not model.has_ref("tok2vec"):
+        scores, backprop_network = network(batch, is_train)
+        return scores, lambda d_scores: backprop_network(d_scores) or []
+    xp = model.ops.xp
+    Xs, backprop_tok2vec = model.get_ref("tok2vec")(batch.docs, is_train)
+    tokens = model.ops.asarray1i(list(batch.tokens), dtype="int64")
+    scores, backprop_network = network(batch.with_vectors(xp.concatenate(Xs)[tokens]), is_train)
+
+    def backprop(d_scores: Floats2d) -> List[Doc]:
+        d_vectors = xp.zeros_like(xp.concatenate(Xs))
+        d_vectors[tokens] = backprop_network(d_scores)
+        stops = numpy.cumsum([len(X) for X in Xs])[:-1].tolist()
+        return backprop_tok2vec(xp.split(d_vectors, stops))
+
+    return scores, backprop
+
+
+def _convert_strings(
+    model: Model, batch: StringBatch
+) -> Tuple[List[object], Callable[[List[Optional[Tensor]]], Optional[Floats2d]]]:
+    device = get_shim(model).device
+    parts = [get_string_id(part) for features in batch.features for part in features]
+    hashes = numpy.array(parts, dtype="uint64")[:, None]
+    arrays = (
+        batch.letters,
+        batch.lowered,
+        hash_rows(hashes, [model.attrs["feature_rows"]])[:, 0],
+        numpy.array([len(features) for features in batch.features], dtype="int64"),
+    )
+    letters, lowered, features, counts = (torch.from_numpy(x).to(device) for x in arrays)
+    inputs = [letters, lowered, batch.lengths.tolist(), features, counts]
+    if batch.vectors is None:
+        return inputs, lambda d_inputs: None
+    inputs.append(to_tensor(model, batch.vectors))
+    return inputs, lambda d_inputs: cast(Floats2d, torch2xp(cast(Tensor, d_inputs[-1])))
+
+
+@gradients()
+def ctc_loss_and_gradient(
+    scores: Floats2d, slots: ndarray, targets: ndarray, lengths: ndarray
+) -> Tuple[float, Floats2d]:
+    """Compute the negative logarithms of the probabilities of strings, added up. Strings that need
+    more slots than there are count nothing.
+
+    scores (Floats2d): The logarithms of the probabilities of symbols. *Shape:* (slots, symbols)
+    slots (ndarray): The number of slots of each string. *Shape:* (strings,)
+    targets (ndarray): The symbols of all strings, end to end. *Shape:* (letters,)
+    lengths (ndarray): The number of letters of each string. *Shape:* (strings,)
+    RETURNS (Tuple[float, Floats2d]): The loss and its gradient.
+    """
+    log_probs = xp2torch(scores, requires_grad=True)
+    device = log_probs.device
+    inputs = (torch.from_numpy(x).to(device) for x in (slots, targets, lengths))
+    losses, _ = ctc_loss(log_probs, *inputs)
+    loss = losses.sum()
+    loss.backward()
+    return float(loss.detach()), cast(Floats2d, torch2xp(cast(Tensor, log_probs.grad)))

@@ -1,0 +1,639 @@
+"""Strings from strings: lemmas, inflected forms, normal forms, transliterations."""
+
+from collections import Counter
+from itertools import chain, islice
+from typing import (
+    Any,
+    Callable,
+    Dict,
+    Iterable,
+    Iterator,
+    List,
+    Optional,
+    Sequence,
+    Tuple,
+    Union,
+    cast,
+)
+
+import numpy
+import torch
+from spacy.errors import Errors as SpacyErrors
+from spacy.language import Language
+from spacy.tokens import Doc, Token
+from spacy.training import Example, validate_examples, validate_get_examples
+from spacy.vocab import Vocab
+from thinc.api import Config, Model, Optimizer, set_dropout_rate
+from thinc.types import Floats2d
+
+from ..checks import check_positive
+from ..errors import Errors, Warnings
+from ..generation.slots import CandidatesT, Slots, best_strings, likely_strings
+from ..generation.symbols import Symbols, find_symbols, normalize
+from ..layers import needed_slots
+from ..models.attributes import (
+    bare_name,
+    check_readable,
+    check_writable,
+    is_extension,
+    is_set,
+    register,
+    write,
+)
+from ..models.features import find_distinct
+from ..models.heads.transducer import StringBatch, ctc_loss_and_gradient
+from ..models.wrap import get_shim
+from ..scorers import transducer_score
+from .base import ConvPipe
+from .strings import SEPARATOR, Entry, Pair, StringReader, distinct
+
+# Longer strings are left as they are.
+MAX_LETTERS = 1000
+# So many letters are worked on side by side, unless a string has more.
+GROUP_LETTERS = 8192
+# So many distinct strings are remembered between two changes of the weights.
+MAX_REMEMBERED = 100_000
+
+DEFAULT_CONFIG = """
+[model]
+@architectures = "spacy-textconv.CTCTransducer.v1"
+"""
+DEFAULT_MODEL = Config().from_str(DEFAULT_CONFIG)["model"]
+
+
+@Language.factory(
+    "textconv_transducer",
+    default_config={
+        "model": DEFAULT_MODEL,
+        "source": "ORTH",
+        "target": "NORM",
+        "features": [],
+        "memory": True,
+        "max_pairs": None,
+        "n_best": 1,
+        "overwrite": False,
+        "scorer": {"@scorers": "spacy-textconv.transducer_scorer.v1"},
+    },
+    default_score_weights={"norm_acc": 1.0, "norm_acc_changed": None, "norm_cer": None},
+)
+def make_textconv_transducer(
+    *,
+    nlp: Language,
+    name: str,
+    model: Model[StringBatch, Floats2d],
+    source: str,
+    target: str,
+    features: List[str],
+    memory: bool,
+    max_pairs: Optional[int],
+    n_best: int,
+    overwrite: bool,
+    scorer: Optional[Callable],
+) -> "ConvTransducer":
+    """Make the component.
+
+    nlp (Language): The pipeline.
+    name (str): The component's name.
+    model (Model[StringBatch, Floats2d]): The scores of symbols, such as
+        `spacy-textconv.CTCTransducer.v1`.
+    source (str): What is read from each token: an attribute such as "ORTH" or "LOWER", or an
+        extension ("_.name").
+    target (str): What is written to each token: "LEMMA", "NORM" or an extension, which is
+        registered if it isn't yet.
+    features (List[str]): What else the result depends on: attributes such as "POS", "MORPH" or
+        "ENT_TYPE", or extensions. A morphological analysis is split into its parts, and the text of
+        an extension at ";".
+    memory (bool): Whether a string that was in the training data with the same features becomes
+        what it became there, most often, rather than what the network makes of it.
+    max_pairs (Optional[int]): How many distinct pairs of strings each update learns at most. From a
+        batch with more, some are drawn, and those that are rare in the training data more often.
+        null for all.
+    n_best (int): With more than 1, the extension `token._.{name}_n_best`, where {name} is that of
+        the target, has so many results with their probabilities, the best first.
+    overwrite (bool): Whether to replace what a token has already.
+    scorer (Optional[Callable]): The scoring method.
+    RETURNS (ConvTransducer): The component.
+    """
+    return ConvTransducer(
+        nlp.vocab,
+        model,
+        name,
+        source=source,
+        target=target,
+        features=features,
+        memory=memory,
+        max_pairs=max_pairs,
+        n_best=n_best,
+        overwrite=overwrite,
+        scorer=scorer,
+    )
+
+
+@Language.factory(
+    "textconv_lemmatizer",
+    assigns=["token.lemma"],
+    default_config={
+        "model": DEFAULT_MODEL,
+        "features": [],
+        "memory": True,
+        "max_pairs": 64,
+        "n_best": 1,
+        "overwrite": False,
+        "scorer": {"@scorers": "spacy-textconv.transducer_scorer.v1"},
+    },
+    default_score_weights={"lemma_acc": 1.0, "lemma_acc_unseen": None, "lemma_cer": None},
+)
+def make_textconv_lemmatizer(
+    *,
+    nlp: Language,
+    name: str,
+    model: Model[StringBatch, Floats2d],
+    features: List[str],
+    memory: bool,
+    max_pairs: Optional[int],
+    n_best: int,
+    overwrite: bool,
+    scorer: Optional[Callable],
+) -> "ConvTransducer":
+    """Make a component that writes lemmas: a `textconv_transducer` from "ORTH" to "LEMMA".
+
+    nlp (Language): The pipeline.
+    name (str): The component's name.
+    model (Model[StringBatch, Floats2d]): The scores of symbols.
+    features (List[str]): What a lemma depends on beside the word, such as "POS" and "MORPH".
+    memory (bool): Whether lemmas that were in the training data are looked up.
+    max_pairs (Optional[int]): How many distinct pairs of a word and its lemma each update learns at
+        most.
+    n_best (int): With more than 1, `token._.lemma_n_best` has so many lemmas with their
+        probabilities.
+    overwrite (bool): Whether to replace lemmas that a token has already.
+    scorer (Optional[Callable]): The scoring method.
+    RETURNS (ConvTransducer): The component.
+    """
+    return make_textconv_transducer(
+        nlp=nlp,
+        name=name,
+        model=model,
+        source="ORTH",
+        target="LEMMA",
+        features=features,
+        memory=memory,
+        max_pairs=max_pairs,
+        n_best=n_best,
+        overwrite=overwrite,
+        scorer=scorer,
+    )
+
+
+class ConvTransducer(ConvPipe):
+    """Makes a string for each token out of a string that the token has: all letters of all strings
+    at once, with a transposed convolution and CTC, after a look into the memory of the training
+    data. Strings are compared and written in the Unicode normal form NFC.
+
+    vocab (Vocab): The shared vocabulary.
+    model (Model[StringBatch, Floats2d]): The scores of symbols. Its reference `network` needs no
+        documents; if it has one that is called `tok2vec`, strings depend on the tokens around them.
+    name (str): The component's name.
+    source (str): What is read from each token.
+    target (str): What is written to each token.
+    features (Sequence[str]): What else the result depends on.
+    memory (bool): Whether what was in the training data is looked up.
+    max_pairs (Optional[int]): How many pairs an update learns at most.
+    n_best (int): The number of results.
+    overwrite (bool): Whether to replace what a token has already.
+    scorer (Optional[Callable]): The scoring method.
+    RAISES (ValueError): If a setting is out of its range.
+    """
+
+    def __init__(
+        self,
+        vocab: Vocab,
+        model: Model[StringBatch, Floats2d],
+        name: str = "textconv_transducer",
+        *,
+        source: str = "ORTH",
+        target: str = "NORM",
+        features: Sequence[str] = (),
+        memory: bool = True,
+        max_pairs: Optional[int] = None,
+        n_best: int = 1,
+        overwrite: bool = False,
+        scorer: Optional[Callable] = transducer_score,
+    ):
+        check_readable("source", source)
+        check_writable("target", target)
+        for feature in features:
+            check_readable("features", feature)
+        if max_pairs is not None:
+            check_positive("max_pairs", max_pairs)
+        check_positive("n_best", n_best)
+        if "stride" not in model.attrs:
+            raise ValueError(Errors.E111.format(name=name, model=model.name))
+        self.vocab = vocab
+        self.model = model
+        self.name = name
+        self.source = source
+        self.target = target
+        self.features = tuple(features)
+        self._reader = StringReader(source, target, features)
+        self._slots = Slots(*(model.attrs[name] for name in Slots._fields))
+        self.memory = memory
+        self.max_pairs = max_pairs
+        self.n_best = n_best
+        self.overwrite = overwrite
+        self.scorer = scorer
+        # What training finds out: the symbols, and what strings became, by the keys of entries.
+        self.cfg: Dict[str, Any] = {"labels": [], "memory": {}}
+        self._symbols = Symbols([])
+        # How often pairs are in the training data.
+        self._counts: Dict[Tuple[Entry, str], int] = {}
+        self._forget()
+        self._register()
+
+    def __setstate__(self, state: Dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        # In a process of its own, nothing is registered yet.
+        for name in self._reader.names:
+            register(name)
+        self._register()
+
+    @property
+    def symbols(self) -> Symbols:
+        """The labels, with their numbers."""
+        if self._symbols.letters != self.labels:
+            self._symbols = Symbols(self.labels)
+        return self._symbols
+
+    @property
+    def reads_context(self) -> bool:
+        """Whether strings depend on the tokens around them."""
+        return bool(self.model.has_ref("tok2vec"))
+
+    def add_label(self, label: str) -> int:
+        """Add a symbol, before the component is initialized.
+
+        label (str): A single letter.
+        RETURNS (int): 1, or 0 if the symbol was there already.
+        RAISES (ValueError): If it isn't a single letter, or the number of symbols is fixed.
+        """
+        if not isinstance(label, str) or len(label) != 1:
+            raise ValueError(Errors.E112.format(label=label))
+        if label in self.labels:
+            return 0
+        if self.model.has_dim("nO"):
+            raise ValueError(Errors.E113.format(name=self.name, label=label))
+        self.cfg["labels"].append(label)
+        return 1
+
+    def initialize(
+        self,
+        get_examples: Callable[[], Iterable[Example]],
+        *,
+        nlp: Optional[Language] = None,
+        labels: Optional[List[str]] = None,
+    ) -> None:
+        """Set the symbols and the sizes of the model, and fill the memory.
+
+        get_examples (Callable[[], Iterable[Example]]): Returns the training data, or a
+            representative sample.
+        nlp (Optional[Language]): The pipeline.
+        labels (Optional[List[str]]): The symbols, as `spacy init labels` writes them; those of the
+            sample if None.
+        RAISES (ValueError): If the sample has no target, or none that can be learned.
+        """
+        validate_get_examples(get_examples, "ConvTransducer.initialize")
+        self._reader.check_registered()
+        counts = Counter(
+            (pair.entry, self._normalize_target(pair.target))
+            for pair in self._reader.reference_pairs(get_examples())
+        )
+        if not counts:
+            raise ValueError(Errors.E114.format(name=self.name, target=self.target))
+        self._report_impossible([*counts])
+        if labels is None:
+            labels = find_symbols(
+                (entry.source for entry, _ in counts), (target for _, target in counts)
+            )
+        self.model.set_dim("nO", None, force=True)  # type: ignore[arg-type]
+        for label in labels:
+            self.add_label(label)
+        self.cfg["memory"] = {}
+        if self.memory:
+            # The most frequent ones come last, and stay.
+            for (entry, target), _ in reversed(counts.most_common()):
+                self.cfg["memory"][entry.key] = target
+        self._counts = counts
+        self._forget()
+        self.set_output(len(self.symbols))
+        docs = [eg.predicted for eg in islice(get_examples(), 10)]
+        self.model.initialize(X=cast(Any, docs))
+
+    def predict(self, docs: Iterable[Doc]) -> List[List[CandidatesT]]:
+        """Make strings.
+
+        docs (Iterable[Doc]): The documents.
+        RETURNS (List[List[List[Tuple[str, float]]]]): For each token of each document `n_best`
+            strings with their probabilities. That of a single best string is the probability of its
+            best alignment, which is part of its own; 1 stands for the memory, and 0 for a source
+            that is left as it is, because it is too long or nothing would be left of it.
+        """
+        docs = list(docs)
+        lengths = [len(doc) for doc in docs]
+        if not any(lengths):
+            return [[] for _ in docs]
+        self._require_network()
+        self._reader.check_registered()
+        for name in self._reader.unset(docs):
+            self._warn(Warnings.W030, feature=name)
+        tokens = list(chain.from_iterable(docs))
+        if self.reads_context:
+            vectors = self.model.ops.xp.concatenate(self.model.get_ref("tok2vec").predict(docs))
+            results = self._transduce([*map(self._reader.entry, tokens)], vectors)
+        else:
+            results = self._transduce_distinct(docs, tokens)
+        remaining = iter(results)
+        return [list(islice(remaining, length)) for length in lengths]
+
+    def set_annotations(self, docs: Iterable[Doc], scores: List[List[CandidatesT]]) -> None:
+        """Write strings to tokens.
+
+        docs (Iterable[Doc]): The documents.
+        scores (List[List[List[Tuple[str, float]]]]): What `predict` returns for them.
+        """
+        for doc, results in zip(docs, scores, strict=True):
+            for token, candidates in zip(doc, results, strict=True):
+                if self.overwrite or not is_set(token, self.target):
+                    write(token, self.target, candidates[0][0])
+                if self.n_best > 1:
+                    token._.set(self._n_best_name, candidates)
+
+    def transduce(
+        self,
+        strings: Sequence[str],
+        features: Optional[Sequence[Union[str, Sequence[str]]]] = None,
+        *,
+        n_best: int = 1,
+    ) -> List[Any]:
+        """Make strings out of strings that are in no document.
+
+        strings (Sequence[str]): The strings.
+        features (Optional[Sequence[Union[str, Sequence[str]]]]): For each string a text for each of
+            the component's features, or a single one: `["V;PST"]` or `[["VERB", "Tense=Past"]]`.
+            None for no features.
+        n_best (int): The number of results for each string.
+        RETURNS (List[Union[str, List[Tuple[str, float]]]]): For each string the best result, or
+            with `n_best` > 1 several, with their probabilities.
+        RAISES (ValueError): If the component needs documents, or the features don't fit.
+        """
+        self._require_network()
+        check_positive("n_best", n_best)
+        if self.reads_context:
+            raise ValueError(Errors.E115.format(name=self.name))
+        if features is None:
+            features = [[""] * len(self.features)] * len(strings)
+        texts = [[text] if isinstance(text, str) else list(text) for text in features]
+        numbers = {len(self.features), *map(len, texts)}
+        if len(texts) != len(strings) or len(numbers) > 1:
+            raise ValueError(
+                Errors.E116.format(
+                    name=self.name, strings=len(strings), given=len(texts), names=self.features
+                )
+            )
+        entries = [
+            self._reader.make_entry(string, *values)
+            for string, values in zip(strings, texts, strict=True)
+        ]
+        results = self._transduce(entries, n_best=n_best)
+        return results if n_best > 1 else [candidates[0][0] for candidates in results]
+
+    def update(
+        self,
+        examples: Iterable[Example],
+        *,
+        drop: float = 0.0,
+        sgd: Optional[Optimizer] = None,
+        losses: Optional[Dict[str, float]] = None,
+    ) -> Dict[str, float]:
+        """Learn from a batch: from each distinct pair of strings once. Features are those of the
+        predicted documents or, where no component has set them, those of the references.
+
+        examples (Iterable[Example]): The batch.
+        drop (float): The dropout rate.
+        sgd (Optional[Optimizer]): The optimizer; without it, gradients are added up.
+        losses (Optional[Dict[str, float]]): The losses by component, to which this one is added.
+        RETURNS (Dict[str, float]): The losses.
+        """
+        losses = {} if losses is None else losses
+        losses.setdefault(self.name, 0.0)
+        examples = list(examples)
+        validate_examples(examples, "ConvTransducer.update")
+        self._require_network()
+        docs = [doc for eg in examples for doc in (eg.predicted, eg.reference)]
+        for name in self._reader.unset(docs):
+            raise ValueError(Errors.E117.format(name=self.name, feature=name))
+        pairs = self._draw(self._pairs(examples))
+        if not pairs:
+            return losses
+        set_dropout_rate(self.model, drop)
+        batch = self._batch([pair.entry for pair in pairs])
+        if self.reads_context:
+            batch = batch.in_context(
+                [eg.predicted for eg in examples], [pair.token for pair in pairs]
+            )
+        scores, backprop = self.model.begin_update(batch)
+        loss, d_scores = self._loss_and_gradient(pairs, scores)
+        backprop(d_scores)
+        if sgd not in (None, False):
+            self.finish_update(cast(Optimizer, sgd))
+        losses[self.name] += loss
+        return losses
+
+    def get_loss(self, examples: Iterable[Example], scores: Floats2d) -> Tuple[float, Floats2d]:
+        """Compute the negative logarithm of the probability of the targets, added up over the
+        distinct pairs of strings of a batch.
+
+        examples (Iterable[Example]): The batch.
+        scores (Floats2d): What the model gives for its pairs. *Shape:* (slots, symbols)
+        RETURNS (Tuple[float, Floats2d]): The loss and its gradient.
+        """
+        examples = list(examples)
+        validate_examples(examples, "ConvTransducer.get_loss")
+        return self._loss_and_gradient(self._pairs(examples), scores)
+
+    def score(self, examples: Iterable[Example], **kwargs: Any) -> Dict[str, Any]:
+        """Score a batch of examples.
+
+        examples (Iterable[Example]): The examples.
+        RETURNS (Dict[str, Any]): What the scorer returns.
+        """
+        if self.scorer is None:
+            return {}
+        known = {key.split(SEPARATOR, 1)[0] for key in self.cfg["memory"]}
+        settings = {"source": self.source, "target": self.target, "known": known, **kwargs}
+        return self.scorer(examples, **settings)
+
+    def _loaded(self, file: str, source: str) -> None:
+        self._forget()
+        if file == "cfg" and self.labels:
+            self.set_output(len(self.symbols))
+
+    def _register(self) -> None:
+        register(self.target)
+        if self.n_best > 1:
+            register(f"_.{self._n_best_name}")
+
+    @property
+    def _n_best_name(self) -> str:
+        return f"{bare_name(self.target)}_n_best"
+
+    def _require_network(self) -> None:
+        if not self.model.has_dim("nO"):
+            raise ValueError(SpacyErrors.E109.format(name=self.name))
+
+    def _forget(self) -> None:
+        self._remembered: Dict[int, CandidatesT] = {}
+        self._version = -1
+
+    def _pairs(self, examples: Sequence[Example]) -> List[Pair]:
+        """List what a batch teaches, equal pairs once, unless they depend on the context."""
+        pairs = [
+            pair._replace(target=self._normalize_target(pair.target))
+            for pair in self._reader.pairs(examples)
+            if len(pair.entry.source) <= MAX_LETTERS
+        ]
+        return pairs if self.reads_context else distinct(pairs)
+
+    def _draw(self, pairs: List[Pair]) -> List[Pair]:
+        """Draw as many pairs as an update learns from, so that all those of the training data are
+        about equally frequent."""
+        if self.max_pairs is None or len(pairs) <= self.max_pairs:
+            return pairs
+        weights = 1.0 / numpy.array([self._counts.get(pair[:2], 1) for pair in pairs])
+        drawn = numpy.random.choice(
+            len(pairs), self.max_pairs, replace=False, p=weights / weights.sum()
+        )
+        return [pairs[i] for i in sorted(drawn)]
+
+    def _normalize_target(self, target: str) -> str:
+        normalized = normalize(target)
+        if normalized != target:
+            self._warn(Warnings.W031, target=target)
+        return normalized
+
+    def _report_impossible(self, pairs: List[Tuple[Entry, str]]) -> None:
+        """Warn of targets that are too long to be learned, or refuse to learn anything from them if
+        all of them are."""
+        sources = [entry.source for entry, _ in pairs]
+        targets = [target for _, target in pairs]
+        encoded = Symbols(find_symbols([], targets)).encode(targets)
+        needed = needed_slots(*map(torch.from_numpy, encoded)).numpy()
+        slots = self._slots.number(numpy.array([*map(len, sources)]))
+        impossible = (needed > slots).nonzero()[0]
+        if not len(impossible):
+            return
+        example = impossible[0]
+        details = {
+            "impossible": len(impossible),
+            "number": len(pairs),
+            "source": sources[example],
+            "target": targets[example],
+            "slots": slots[example],
+            "needed": needed[example],
+            "stride": self._slots.stride,
+        }
+        if len(impossible) == len(pairs):
+            raise ValueError(Errors.E118.format(name=self.name, **details))
+        self._warn(Warnings.W032, **details)
+
+    def _batch(self, entries: Sequence[Entry]) -> StringBatch:
+        """Turn entries into what the network reads."""
+        return StringBatch.from_strings(
+            [entry.source for entry in entries],
+            [entry.features for entry in entries],
+            self.symbols,
+        )
+
+    def _loss_and_gradient(self, pairs: List[Pair], scores: Floats2d) -> Tuple[float, Floats2d]:
+        letters = numpy.array([len(pair.entry.source) for pair in pairs], dtype="int64")
+        targets, lengths = self.symbols.encode([pair.target for pair in pairs])
+        loss, d_scores = ctc_loss_and_gradient(
+            scores, self._slots.number(letters), targets, lengths
+        )
+        if not numpy.isfinite(loss):
+            raise ValueError(SpacyErrors.E910.format(name=self.name))
+        return loss, d_scores
+
+    def _transduce_distinct(self, docs: List[Doc], tokens: List[Token]) -> List[CandidatesT]:
+        """Make strings for tokens, for equal ones once."""
+        keys, first, kind_of_token = find_distinct(self._reader.keys(docs))
+        remembered = self._up_to_date()
+        results = [remembered.get(key) for key in keys.tolist()]
+        unknown = [kind for kind, candidates in enumerate(results) if candidates is None]
+        entries = [self._reader.entry(tokens[first[kind]]) for kind in unknown]
+        for kind, candidates in zip(unknown, self._transduce(entries), strict=True):
+            results[kind] = candidates
+            if len(remembered) < MAX_REMEMBERED:
+                remembered[int(keys[kind])] = candidates
+        found = cast(List[CandidatesT], results)
+        return [found[kind] for kind in kind_of_token.tolist()]
+
+    def _up_to_date(self) -> Dict[int, CandidatesT]:
+        """What has been made by the weights as they are now."""
+        version = get_shim(self.model.get_ref("network")).version
+        if version != self._version or len(self._remembered) >= MAX_REMEMBERED:
+            self._remembered, self._version = {}, version
+        return self._remembered
+
+    def _transduce(
+        self,
+        entries: Sequence[Entry],
+        vectors: Optional[Floats2d] = None,
+        *,
+        n_best: Optional[int] = None,
+    ) -> List[CandidatesT]:
+        """Make strings for entries: those that the memory doesn't know go through the network."""
+        results: Dict[int, CandidatesT] = {}
+        unknown = []
+        for i, entry in enumerate(entries):
+            target = self.cfg["memory"].get(entry.key) if self.memory else None
+            if target is not None:
+                results[i] = [(target, 1.0)]
+            elif len(entry.source) > MAX_LETTERS:
+                results[i] = [(entry.source, 0.0)]
+            else:
+                unknown.append(i)
+        network = self.model.get_ref("network")
+        for group in _groups(unknown, [len(entry.source) for entry in entries]):
+            members = [entries[i] for i in group]
+            batch = self._batch(members)
+            if vectors is not None:
+                batch = batch.with_vectors(vectors[group])
+            sources = [entry.source for entry in members]
+            found = self._decode(sources, network.predict(batch), n_best or self.n_best)
+            results.update(zip(group, found, strict=True))
+        return [results[i] for i in range(len(entries))]
+
+    def _decode(self, sources: List[str], log_probs: Floats2d, n_best: int) -> List[CandidatesT]:
+        """Find the best strings."""
+        inputs = (self.model.ops.to_numpy(log_probs), sources, self.symbols, self._slots)
+        found = best_strings(*inputs) if n_best == 1 else likely_strings(*inputs, n_best)
+        if not is_extension(self.target):
+            # In an attribute, an empty string is none.
+            found = [[one for one in candidates if one[0]] for candidates in found]
+        return [
+            candidates or [(source, 0.0)] for source, candidates in zip(sources, found, strict=True)
+        ]
+
+
+def _groups(indices: List[int], lengths: List[int]) -> Iterator[List[int]]:
+    """Put strings of similar length together, with a limited number of letters."""
+    group: List[int] = []
+    letters = 0
+    for i in sorted(indices, key=lengths.__getitem__):
+        if group and letters + lengths[i] > GROUP_LETTERS:
+            yield group
+            group, letters = [], 0
+        group.append(i)
+        letters += lengths[i]
+    if group:
+        yield group

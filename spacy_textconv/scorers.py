@@ -1,0 +1,58 @@
+"""Functions that configs name as scorers."""
+
+from typing import Any, Callable, Collection, Dict, Iterable, List, Tuple
+
+from spacy.matcher.levenshtein import levenshtein
+from spacy.scorer import Scorer
+from spacy.training import Example
+
+from .generation.symbols import normalize
+from .models.attributes import aligned, bare_name, read
+
+
+def create_transducer_scorer_v1() -> Callable:
+    """Create the scorer of `textconv_transducer` and `textconv_lemmatizer`."""
+    return transducer_score
+
+
+def transducer_score(
+    examples: Iterable[Example], *, source: str, target: str, known: Collection[str], **cfg: Any
+) -> Dict[str, Any]:
+    """Compare the strings that tokens have with those of the reference.
+
+    examples (Iterable[Example]): The examples.
+    source (str): The attribute or extension that strings are made from.
+    target (str): The attribute or extension that they are written to.
+    known (Collection[str]): The sources that the training data had.
+    RETURNS (Dict[str, Any]): With {name} for that of the target, such as `lemma`: `{name}_acc`, the
+        share of strings that are right, as `Scorer.score_token_attr` computes it; the same of those
+        whose target differs from their source (`{name}_acc_changed`) or whose source the training
+        data didn't have (`{name}_acc_unseen`); and `{name}_cer`, the number of letters to be
+        changed, added or taken away for each letter of the reference. None where there is nothing
+        to score.
+    """
+    examples = list(examples)
+    name = bare_name(target)
+    scores = Scorer.score_token_attr(
+        examples, name, getter=lambda token, _: read(token, target), missing_values={None, ""}
+    )
+    triples = [triple for eg in examples for triple in _triples(eg, source, target)]
+    changed = [triple for triple in triples if triple[0] != triple[2]]
+    unseen = [triple for triple in triples if triple[0] not in known]
+    scores[f"{name}_acc_changed"] = _accuracy(changed)
+    scores[f"{name}_acc_unseen"] = _accuracy(unseen) if known else None
+    letters = sum(len(gold) for _, _, gold in triples)
+    edits = sum(levenshtein(found, gold) for _, found, gold in triples)
+    scores[f"{name}_cer"] = edits / letters if letters else None
+    return scores
+
+
+def _triples(example: Example, source: str, target: str) -> Iterable[Tuple[str, str, str]]:
+    """List the source, the predicted and the right string of each token that has one."""
+    for token, gold in zip(example.predicted, aligned(example, target), strict=True):
+        if gold is not None:
+            yield normalize(read(token, source) or ""), read(token, target) or "", gold
+
+
+def _accuracy(triples: List[Tuple[str, str, str]]) -> Any:
+    return sum(found == gold for _, found, gold in triples) / len(triples) if triples else None

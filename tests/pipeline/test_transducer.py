@@ -1,0 +1,430 @@
+"""The component for strings from strings."""
+
+import threading
+import unicodedata
+import warnings
+
+import pytest
+import spacy
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from spacy.tokens import Doc, DocBin, Token
+from spacy.training import Example
+from spacy.util import fix_random_seed
+
+from spacy_textconv.pipeline.transducer import MAX_LETTERS
+
+SMALL = {
+    "@architectures": "spacy-textconv.CTCTransducer.v1",
+    "width": 32,
+    "slot_width": 32,
+    "dilations": [1, 2, 1],
+    "dropout": 0.0,
+}
+WORDS = ["walked", "walks", "talked", "talks", "jumped", "jumps", "Sees", "went"]
+LEMMAS = ["walk", "walk", "talk", "talk", "jump", "jump", "see", "go"]
+FORMS = {
+    ("go", "V;PST"): "went",
+    ("go", "V;3;SG"): "goes",
+    ("walk", "V;PST"): "walked",
+    ("walk", "V;3;SG"): "walks",
+    ("jump", "V;PST"): "jumped",
+    ("jump", "V;3;SG"): "jumps",
+}
+
+
+def lemma_examples(nlp, words=WORDS, lemmas=LEMMAS, **annotation):
+    reference = Doc(nlp.vocab, words=words, lemmas=lemmas, **annotation)
+    return [Example(Doc(nlp.vocab, words=words), reference)]
+
+
+def make_lemmatizer(name="lemmatizer", model=SMALL, **config):
+    nlp = spacy.blank("en")
+    nlp.add_pipe("textconv_lemmatizer", name=name, config={"model": model, **config})
+    return nlp
+
+
+def train(nlp, examples, steps=120, rate=0.005):
+    optimizer = nlp.initialize(lambda: examples)
+    optimizer.learn_rate = rate
+    for _ in range(steps):
+        losses = nlp.update(examples, sgd=optimizer)
+    return losses
+
+
+@pytest.fixture(scope="module")
+def lemmatizer():
+    """A pipeline that has learned a few lemmas, with the network alone."""
+    nlp = make_lemmatizer(memory=False)
+    train(nlp, lemma_examples(nlp))
+    return nlp
+
+
+@pytest.fixture(scope="module")
+def inflector():
+    """A pipeline that has learned a few forms, with the network alone."""
+    Token.set_extension("features", default=None, force=True)
+    nlp = spacy.blank("xx")
+    config = {"target": "_.form", "features": ["_.features"], "memory": False, "model": SMALL}
+    nlp.add_pipe("textconv_transducer", name="inflector", config=config)
+    examples = []
+    for (source, features), target in FORMS.items():
+        docs = [Doc(nlp.vocab, words=[source]) for _ in range(2)]
+        for doc in docs:
+            doc[0]._.features = features
+        docs[1][0]._.form = target
+        examples.append(Example(*docs))
+    train(nlp, examples)
+    return nlp
+
+
+def lemmas(doc):
+    return [token.lemma_ for token in doc]
+
+
+def test_it_learns_lemmas(lemmatizer):
+    doc = lemmatizer(Doc(lemmatizer.vocab, words=WORDS))
+    assert lemmas(doc) == LEMMAS
+    assert lemmatizer.evaluate(lemma_examples(lemmatizer))["lemma_acc"] == 1.0
+
+
+def test_it_learns_from_features(inflector):
+    strings, features = zip(*FORMS, strict=True)
+    assert inflector.get_pipe("inflector").transduce(strings, features) == [*FORMS.values()]
+
+
+def test_documents_and_bare_strings_get_the_same(inflector):
+    doc = Doc(inflector.vocab, words=["go", "walk"])
+    for token in doc:
+        token._.features = "V;PST"
+    assert [token._.form for token in inflector(doc)] == ["went", "walked"]
+
+
+def test_several_results_are_ranked():
+    # One that has learned too little to be sure.
+    nlp = make_lemmatizer(memory=False)
+    train(nlp, lemma_examples(nlp), steps=10)
+    [candidates] = nlp.get_pipe("lemmatizer").transduce(["walked"], n_best=3)
+    texts, probabilities = zip(*candidates, strict=True)
+    assert len(set(texts)) == 3
+    assert list(probabilities) == sorted(probabilities, reverse=True)
+    assert 0.0 < sum(probabilities) <= 1.0 + 1e-4
+
+
+def test_several_results_are_on_the_tokens():
+    nlp = make_lemmatizer(n_best=2, memory=False)
+    train(nlp, lemma_examples(nlp), steps=10)
+    doc = nlp("walks")
+    assert len(doc[0]._.lemma_n_best) == 2
+    assert doc[0]._.lemma_n_best[0][0] == doc[0].lemma_
+
+
+def test_memory_knows_the_most_frequent_target():
+    nlp = make_lemmatizer()
+    words = ["left", "left", "left"]
+    nlp.initialize(lambda: lemma_examples(nlp, words, ["leave", "left", "leave"]))
+    assert lemmas(nlp(Doc(nlp.vocab, words=words))) == ["leave"] * 3
+
+
+def test_memory_keeps_features_apart():
+    nlp = make_lemmatizer(features=["POS"])
+    words, targets, pos = ["left", "left"], ["leave", "left"], ["VERB", "ADJ"]
+    nlp.initialize(lambda: lemma_examples(nlp, words, targets, pos=pos))
+    doc = nlp.get_pipe("lemmatizer")(Doc(nlp.vocab, words=words, pos=pos))
+    assert lemmas(doc) == targets
+
+
+def test_unknown_letters_are_copied():
+    nlp = make_lemmatizer(memory=False)
+    words = ["ab", "ba", "aab", "bba", "abab", "baab", "bab", "aba"]
+    train(nlp, lemma_examples(nlp, words, words), steps=60)
+    assert lemmas(nlp(Doc(nlp.vocab, words=["aß", "世b"]))) == ["aß", "世b"]
+
+
+def test_what_is_set_stays_unless_it_is_overwritten():
+    for overwrite, expected in ((False, "mine"), (True, "walk")):
+        nlp = make_lemmatizer(overwrite=overwrite)
+        nlp.initialize(lambda nlp=nlp: lemma_examples(nlp))
+        doc = Doc(nlp.vocab, words=["walks", "talks"], lemmas=["mine", ""])
+        assert lemmas(nlp(doc)) == [expected, "talk"]
+
+
+def test_nothing_is_learned_where_nothing_is_annotated():
+    nlp = make_lemmatizer()
+    examples = lemma_examples(nlp, ["walks", "unknown"], ["walk", ""])
+    optimizer = nlp.initialize(lambda: examples)
+    component = nlp.get_pipe("lemmatizer")
+    assert set(component.labels) == set("walks")
+    assert list(component.cfg["memory"]) == ["walks"]
+    bare = lemma_examples(nlp, ["walks", "unknown"], ["", ""])
+    before = nlp.to_bytes()
+    assert nlp.update(bare, sgd=optimizer) == {"lemmatizer": 0.0}
+    assert nlp.to_bytes() == before
+
+
+def test_loss_counts_pairs_once():
+    nlp = make_lemmatizer()
+    nlp.initialize(lambda: lemma_examples(nlp))
+    once = nlp.update(lemma_examples(nlp), losses={}, sgd=False)
+    twice = nlp.update(lemma_examples(nlp) * 2, losses={}, sgd=False)
+    assert once["lemmatizer"] == pytest.approx(twice["lemmatizer"], rel=1e-4)
+
+
+def test_features_come_from_the_reference_where_no_component_sets_them():
+    nlp = make_lemmatizer(features=["POS"], memory=False)
+    words, targets, pos = ["left", "left"], ["leave", "left"], ["VERB", "ADJ"]
+    examples = lemma_examples(nlp, words, targets, pos=pos)
+    train(nlp, examples)
+    doc = nlp.get_pipe("lemmatizer")(Doc(nlp.vocab, words=words, pos=pos))
+    assert lemmas(doc) == targets
+
+
+def test_features_that_nothing_sets_are_an_error():
+    nlp = make_lemmatizer(features=["POS"])
+    optimizer = nlp.initialize(lambda: lemma_examples(nlp))
+    with pytest.raises(ValueError, match="E117"):
+        nlp.update(lemma_examples(nlp), sgd=optimizer)
+    with pytest.warns(UserWarning, match="W030"):
+        nlp("walks")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        nlp("talks")
+
+
+def test_morphology_is_split():
+    nlp = make_lemmatizer(features=["MORPH"])
+    morphs = ["Number=Sing|Person=3", "Tense=Past"]
+    nlp.initialize(lambda: lemma_examples(nlp, ["is", "was"], ["be", "be"], morphs=morphs))
+    memory = nlp.get_pipe("lemmatizer").cfg["memory"]
+    assert memory == {
+        "is\x1fMORPH Number=Sing\x1fMORPH Person=3": "be",
+        "was\x1fMORPH Tense=Past": "be",
+    }
+
+
+def test_labels_are_the_symbols(tmp_path):
+    nlp = make_lemmatizer()
+    examples = lemma_examples(nlp)
+    nlp.initialize(lambda: examples)
+    data = nlp.get_pipe("lemmatizer").label_data
+    assert list(data) == sorted({*"".join(WORDS + LEMMAS), "s"})
+    other = make_lemmatizer()
+    other.get_pipe("lemmatizer").initialize(lambda: examples, nlp=other, labels=data)
+    assert other.get_pipe("lemmatizer").labels == data
+    with pytest.raises(ValueError, match="E113"):
+        nlp.get_pipe("lemmatizer").add_label("ß")
+
+
+@pytest.mark.parametrize("how", ["bytes", "disk"])
+def test_it_is_saved(lemmatizer, tmp_path, how):
+    if how == "bytes":
+        loaded = make_lemmatizer(memory=False).from_bytes(lemmatizer.to_bytes())
+    else:
+        lemmatizer.to_disk(tmp_path)
+        loaded = spacy.load(tmp_path)
+    assert lemmas(loaded(" ".join(WORDS))) == LEMMAS
+
+
+def test_a_damaged_file_is_named(lemmatizer, tmp_path):
+    lemmatizer.to_disk(tmp_path)
+    cfg = tmp_path / "lemmatizer" / "cfg"
+    cfg.write_text(cfg.read_text().replace('"a",', ""))
+    with pytest.raises(ValueError, match=r"E090.*model"):
+        spacy.load(tmp_path)
+    cfg.unlink()
+    with pytest.raises(ValueError, match=r"E090.*cfg"):
+        spacy.load(tmp_path)
+
+
+def test_a_sourced_component_keeps_working(lemmatizer):
+    nlp = spacy.blank("en")
+    nlp.add_pipe("lemmatizer", source=lemmatizer)
+    assert lemmas(nlp(" ".join(WORDS))) == LEMMAS
+
+
+def test_other_processes_find_the_same(inflector):
+    docs = []
+    for source, features in FORMS:
+        docs.append(Doc(inflector.vocab, words=[source]))
+        docs[-1][0]._.features = features
+    found = [doc[0]._.form for doc in inflector.pipe(docs, n_process=2, batch_size=2)]
+    assert found == [*FORMS.values()]
+
+
+def test_threads_find_the_same(lemmatizer):
+    expected = lemmas(lemmatizer(" ".join(WORDS)))
+    found = []
+
+    def work():
+        for _ in range(5):
+            found.append(lemmas(lemmatizer(" ".join(WORDS))))
+
+    threads = [threading.Thread(target=work) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert found == [expected] * 40
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.lists(st.text(max_size=12), max_size=6))
+def test_batch_mates_do_not_matter(lemmatizer, strings):
+    component = lemmatizer.get_pipe("lemmatizer")
+    assert component.transduce(strings) == [component.transduce([text])[0] for text in strings]
+
+
+def test_empty_documents(lemmatizer):
+    docs = list(lemmatizer.pipe(["", "walks", ""]))
+    assert [lemmas(doc) for doc in docs] == [[], ["walk"], []]
+    assert lemmatizer("").text == ""
+    assert lemmatizer.get_pipe("lemmatizer").transduce([]) == []
+
+
+def test_very_long_tokens_are_left_as_they_are(lemmatizer):
+    long = "a" * (MAX_LETTERS + 1)
+    assert lemmas(lemmatizer(Doc(lemmatizer.vocab, words=[long, "walks"]))) == [long, "walk"]
+
+
+def test_new_weights_are_used_at_once(lemmatizer):
+    nlp = make_lemmatizer(memory=False).from_bytes(lemmatizer.to_bytes())
+    assert lemmas(nlp("walks")) == ["walk"]
+    train(nlp, lemma_examples(nlp, ["walks"], ["w"]), steps=60)
+    assert lemmas(nlp("walks")) == ["w"]
+
+
+def test_strings_in_context():
+    # Of "left", only the words around tell what it is.
+    tok2vec = {
+        "@architectures": "spacy.HashEmbedCNN.v2",
+        "width": 32,
+        "depth": 1,
+        "embed_size": 100,
+        "window_size": 1,
+        "maxout_pieces": 2,
+        "subword_features": True,
+        "pretrained_vectors": None,
+    }
+    nlp = make_lemmatizer(model={**SMALL, "tok2vec": tok2vec}, memory=False)
+    words, targets = ["she", "left", "his", "left"], ["she", "leave", "his", "left"]
+    train(nlp, lemma_examples(nlp, words, targets))
+    assert lemmas(nlp(" ".join(words))) == targets
+    with pytest.raises(ValueError, match="E115"):
+        nlp.get_pipe("lemmatizer").transduce(["left"])
+
+
+def test_a_listener_is_replaced():
+    nlp = spacy.blank("en")
+    nlp.add_pipe("tok2vec")
+    width = nlp.get_pipe("tok2vec").model.get_dim("nO")
+    listener = {"@architectures": "spacy.Tok2VecListener.v1", "width": width}
+    model = {**SMALL, "tok2vec": {**listener, "upstream": "tok2vec"}}
+    nlp.add_pipe("textconv_lemmatizer", name="lemmatizer", config={"model": model, "memory": False})
+    train(nlp, lemma_examples(nlp))
+    expected = lemmas(nlp(" ".join(WORDS)))
+    nlp.replace_listeners("tok2vec", "lemmatizer", ["model.tok2vec"])
+    nlp.remove_pipe("tok2vec")
+    assert lemmas(nlp(" ".join(WORDS))) == expected
+    assert expected[:7] == LEMMAS[:7]
+
+
+def test_targets_that_are_too_long_are_reported():
+    model = {**SMALL, "stride": 1, "pad_before": 0, "pad_after": 0}
+    nlp = make_lemmatizer(model=model)
+    with pytest.warns(UserWarning, match=r"W032.*1 of the 2.*'abcd' needs 4 slots.* 2 for 'ab'"):
+        optimizer = nlp.initialize(lambda: lemma_examples(nlp, ["ab", "cd"], ["abcd", "c"]))
+    losses = nlp.update(lemma_examples(nlp, ["ab"], ["abcd"]), sgd=optimizer)
+    assert losses["lemmatizer"] == 0.0
+    with pytest.raises(ValueError, match=r"E118.*`stride` \(now 1\)"):
+        nlp.initialize(lambda: lemma_examples(nlp, ["ab"], ["abcd"]))
+
+
+def test_strings_are_compared_in_one_normal_form():
+    decomposed = unicodedata.normalize("NFD", "café")
+    nlp = make_lemmatizer()
+    nlp.initialize(lambda: lemma_examples(nlp, ["cafés"], ["café"]))
+    words = [unicodedata.normalize("NFD", "cafés"), "cafés"]
+    assert lemmas(nlp(Doc(nlp.vocab, words=words))) == ["café", "café"]
+    with pytest.warns(UserWarning, match="W031"):
+        nlp.initialize(lambda: lemma_examples(nlp, ["cafés"], [decomposed]))
+
+
+def test_marks_in_any_order_are_the_same():
+    shin = ["\u05e9\u05c1\u05b8", "\u05e9\u05b8\u05c1"]
+    nlp = make_lemmatizer()
+    nlp.initialize(lambda: lemma_examples(nlp, shin[:1], ["\u05e9"]))
+    assert lemmas(nlp(Doc(nlp.vocab, words=shin))) == ["\u05e9", "\u05e9"]
+
+
+def test_an_unregistered_extension_is_named():
+    nlp = make_lemmatizer(features=["_.unheard_of"])
+    with pytest.raises(ValueError, match="E110.*unheard_of"):
+        nlp.initialize(lambda: lemma_examples(nlp))
+
+
+@pytest.mark.parametrize(
+    "config, message",
+    [
+        ({"target": "POS"}, "target"),
+        ({"source": "HEAD"}, "source"),
+        ({"features": ["POS", "SPAM"]}, "features"),
+        ({"n_best": 0}, "n_best"),
+    ],
+)
+def test_bad_settings_are_named(config, message):
+    with pytest.raises(ValueError, match=message):
+        spacy.blank("en").add_pipe("textconv_transducer", config=config)
+
+
+def test_without_targets_there_is_nothing_to_learn():
+    nlp = make_lemmatizer()
+    with pytest.raises(ValueError, match="E114"):
+        nlp.initialize(lambda: lemma_examples(nlp, ["a"], [""]))
+
+
+def test_features_of_strings_are_checked(inflector):
+    component = inflector.get_pipe("inflector")
+    with pytest.raises(ValueError, match="E116"):
+        component.transduce(["go", "walk"], ["V;PST"])
+    with pytest.raises(ValueError, match="E116"):
+        component.transduce(["go"], [["V", "PST"]])
+
+
+def test_documents_without_user_data(lemmatizer):
+    stored = DocBin(docs=[lemmatizer("walks talked")]).to_bytes()
+    [doc] = DocBin().from_bytes(stored).get_docs(lemmatizer.vocab)
+    assert lemmas(doc) == ["walk", "talk"]
+
+
+def test_an_untrained_component_says_so():
+    with pytest.raises(ValueError, match="E109"):
+        make_lemmatizer()("walks")
+
+
+def test_initializing_again_forgets():
+    nlp = make_lemmatizer()
+    examples = lemma_examples(nlp)
+    fix_random_seed(0)
+    nlp.initialize(lambda: examples)
+    new = nlp.get_pipe("lemmatizer").to_bytes(exclude=["vocab"])
+    train(nlp, examples, steps=2)
+    assert nlp.get_pipe("lemmatizer").to_bytes(exclude=["vocab"]) != new
+    fix_random_seed(0)
+    nlp.initialize(lambda: examples)
+    assert nlp.get_pipe("lemmatizer").to_bytes(exclude=["vocab"]) == new
+
+
+def test_rare_pairs_are_drawn_more_often():
+    nlp = make_lemmatizer(max_pairs=1)
+    nlp.initialize(lambda: lemma_examples(nlp, ["walks"] * 20 + ["talked"], ["walk"] * 21))
+    component = nlp.get_pipe("lemmatizer")
+
+    def loss(*words):
+        return component.update(lemma_examples(nlp, words, ["walk"] * len(words)))["lemmatizer"]
+
+    fix_random_seed(0)
+    losses = [loss("walks", "talked") for _ in range(30)]
+    rare = sum(one == pytest.approx(loss("talked"), rel=1e-4) for one in losses)
+    frequent = sum(one == pytest.approx(loss("walks"), rel=1e-4) for one in losses)
+    assert rare + frequent == 30
+    assert rare > 20
