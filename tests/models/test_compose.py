@@ -8,6 +8,8 @@ from spacy.language import Language
 from spacy.training import Example
 from thinc.api import Adam
 
+from spacy_textconv.models.compose import embedding_layer
+
 from ..util import CONVOLUTIONS, DILATED, HASHES, WIDTH, listener, tok2vec
 
 DENSE = {"@architectures": "spacy-textconv.DenseConvEncoder.v1", "width": WIDTH}
@@ -41,6 +43,27 @@ def tag_crf(**settings):
         "tok2vec": tok2vec(embed=CONVOLUTIONS),
         **settings,
     }
+
+
+@pytest.mark.parametrize("encode", [DILATED, DENSE, WINDOW, LSTM])
+@pytest.mark.parametrize("embed", [CONVOLUTIONS, HASHES, None])
+def test_the_embedding_layer_of_a_tok2vec(embed, encode):
+    model = registry.resolve({"model": tok2vec(encode, embed)})["model"]
+    assert embedding_layer(model) is model.layers[0]
+    # A copy has no references.
+    copied = model.copy()
+    assert embedding_layer(copied) is copied.layers[0]
+
+
+def test_a_listener_has_no_embedding_layer():
+    assert embedding_layer(registry.resolve({"model": listener()})["model"]) is None
+    transformer = {
+        "@architectures": "spacy-transformers.TransformerListener.v1",
+        "grad_factor": 1.0,
+        "pooling": {"@layers": "reduce_mean.v1"},
+    }
+    pytest.importorskip("spacy_transformers")
+    assert embedding_layer(registry.resolve({"model": transformer})["model"]) is None
 
 
 @pytest.mark.parametrize("model", [text_cat, tag_crf])
