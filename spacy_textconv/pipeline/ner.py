@@ -1,9 +1,7 @@
 """Named entities, found for all tokens of all documents at once, with their probabilities."""
 
-import warnings
 from dataclasses import replace
 from itertools import islice
-from pathlib import Path
 from typing import (
     Any,
     Callable,
@@ -13,9 +11,7 @@ from typing import (
     List,
     Literal,
     Optional,
-    Set,
     Tuple,
-    Union,
     cast,
 )
 
@@ -24,7 +20,6 @@ from numpy import ndarray
 from spacy.attrs import ENT_IOB
 from spacy.errors import Errors as SpacyErrors
 from spacy.language import Language
-from spacy.pipeline import TrainablePipe
 from spacy.pipeline.ner import ner_score
 from spacy.tokens import Doc, Span, SpanGroup
 from spacy.training import Example, validate_examples, validate_get_examples
@@ -36,6 +31,7 @@ from thinc.types import Floats2d
 from ..checks import check_choice, check_probability
 from ..errors import Errors, Warnings
 from ..layers import KINDS, BiluoTransitions, LinearChains, split_sizes
+from .base import ConvPipe
 from .biluo import BiluoTags, exclude_impossible, find_impossible
 from .calibration import best_tags, choose_offset, fit_probabilities
 
@@ -166,7 +162,7 @@ def _register_probability() -> bool:
 _register_probability()
 
 
-class ConvEntityRecognizer(TrainablePipe):
+class ConvEntityRecognizer(ConvPipe):
     """Finds named entities by tagging all tokens at once: a linear-chain CRF over BILUO tags, of
     which only valid sequences have a probability.
 
@@ -211,17 +207,6 @@ class ConvEntityRecognizer(TrainablePipe):
         self.incorrect_spans_key = incorrect_spans_key
         self.scorer = scorer
         self._known_tags = BiluoTags([])
-        self._warnings: Set[str] = set()
-
-    @property
-    def labels(self) -> Tuple[str, ...]:
-        """The labels, in the order of the tags."""
-        return tuple(self.cfg["labels"])
-
-    @property
-    def label_data(self) -> Tuple[str, ...]:
-        """The labels, as `spacy init labels` writes them."""
-        return self.labels
 
     @property
     def tags(self) -> BiluoTags:
@@ -428,57 +413,10 @@ class ConvEntityRecognizer(TrainablePipe):
         self.cfg["offset"] = choose_offset(calibrated, self.tags)
         return self.cfg["temperature"]
 
-    def rehearse(self, *args: Any, **kwargs: Any) -> Dict[str, float]:
-        """Not supported.
-
-        RAISES (NotImplementedError): Always.
-        """
-        raise NotImplementedError(Errors.E020.format(name=self.name))
-
-    def from_bytes(
-        self, bytes_data: bytes, *, exclude: Iterable[str] = ()
-    ) -> "ConvEntityRecognizer":
-        """Load what `to_bytes` has saved.
-
-        bytes_data (bytes): What it has returned.
-        exclude (Iterable[str]): What is left as it is: "cfg", "model" or "vocab".
-        RETURNS (ConvEntityRecognizer): The component itself.
-        RAISES (ValueError): If the labels and the model don't belong together.
-        """
-        super().from_bytes(bytes_data, exclude=exclude)
-        self._check_number_of_tags(f"the bytes of '{self.name}'")
-        return self
-
-    def from_disk(
-        self, path: Union[str, Path], *, exclude: Iterable[str] = ()
-    ) -> "ConvEntityRecognizer":
-        """Load what `to_disk` has saved.
-
-        path (Union[str, Path]): The component's folder.
-        exclude (Iterable[str]): What is left as it is: "cfg", "model" or "vocab".
-        RETURNS (ConvEntityRecognizer): The component itself.
-        RAISES (ValueError): If a file is missing, damaged or of another component.
-        """
-        folder = Path(path)
-        # One after the other, so that an error can name the file.
-        for file in ("cfg", "vocab", "model"):
-            if file in exclude:
-                continue
-            others = {"cfg", "vocab", "model"} - {file}
-            try:
-                # spaCy takes a missing `cfg` for an empty one.
-                (folder / file).stat()
-                super().from_disk(folder, exclude=[*exclude, *others])
-            # What is wrong with a damaged file shows in many ways.
-            except Exception as err:
-                raise ValueError(Errors.E090.format(path=folder / file, reason=err)) from err
-        self._check_number_of_tags(str(folder))
-        return self
-
-    def _check_number_of_tags(self, source: str) -> None:
+    def _loaded(self, file: str, source: str) -> None:
         """Refuse a model that was saved with other labels."""
         actual = self.model.maybe_get_dim("nO")
-        if actual is not None and actual != len(self.tags):
+        if file == "model" and actual not in (None, len(self.tags)):
             raise ValueError(
                 Errors.E091.format(
                     source=source, labels=len(self.labels), tags=len(self.tags), actual=actual
@@ -594,12 +532,6 @@ class ConvEntityRecognizer(TrainablePipe):
             if impossible[start:stop].any():
                 gold[start:stop] = -1
         return gold
-
-    def _warn(self, message: str, **details: Any) -> None:
-        """Give a warning, but only the first time that there is a reason for it."""
-        if message not in self._warnings:
-            self._warnings.add(message)
-            warnings.warn(message.format(name=self.name, **details), stacklevel=2)
 
     def _emissions(self, scores: List[Floats2d]) -> ndarray:
         """Bring the scores of a batch together, on the CPU. *Shape:* (tokens, tags)"""
