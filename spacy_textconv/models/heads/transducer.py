@@ -140,7 +140,7 @@ def build_ctc_transducer_v1(
         )
 
     def resize_output(model: Model, nO: int) -> None:
-        model.replace_node(model.get_ref("network"), build_network(nO))
+        model.replace_node(model.layers[-1], build_network(nO))
         model.set_dim("nO", nO, force=True)
 
     network = build_network(SPECIAL)
@@ -162,20 +162,22 @@ def build_ctc_transducer_v1(
 
 
 def init(model: Model, X: Optional[List[Doc]] = None, Y: Optional[Floats2d] = None) -> None:
-    if model.has_ref("tok2vec"):
-        model.get_ref("tok2vec").initialize(X=X)
-    model.get_ref("network").initialize()
+    *tok2vec, network = model.layers
+    for layer in tok2vec:
+        layer.initialize(X=X)
+    network.initialize()
 
 
 def forward(
     model: Model, batch: StringBatch, is_train: bool
 ) -> Tuple[Floats2d, Callable[[Floats2d], List[Doc]]]:
-    network = model.get_ref("network")
-    if not model.has_ref("tok2vec"):
+    # Not by their references, which a copied model doesn't have.
+    *tok2vec, network = model.layers
+    if not tok2vec:
         scores, backprop_network = network(batch, is_train)
         return scores, lambda d_scores: backprop_network(d_scores) or []
     xp = model.ops.xp
-    Xs, backprop_tok2vec = model.get_ref("tok2vec")(batch.docs, is_train)
+    Xs, backprop_tok2vec = tok2vec[0](batch.docs, is_train)
     tokens = model.ops.asarray1i(list(batch.tokens), dtype="int64")
     scores, backprop_network = network(batch.with_vectors(xp.concatenate(Xs)[tokens]), is_train)
 
