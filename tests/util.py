@@ -50,6 +50,14 @@ CONVOLUTIONS: Dict[str, Any] = {
 }
 
 
+TRANSDUCER: Dict[str, Any] = {
+    "@architectures": "spacy-textconv.CTCTransducer.v1",
+    "width": WIDTH,
+    "slot_width": WIDTH,
+    "dilations": [1, 2, 1],
+}
+
+
 def tok2vec(
     encode: Dict[str, Any] = DILATED, embed: Optional[Dict[str, Any]] = HASHES
 ) -> Dict[str, Any]:

@@ -15,6 +15,7 @@ from ..models.attributes import (
     has_values,
     is_extension,
     read,
+    register,
     split_features,
     value_keys,
 )
@@ -64,6 +65,12 @@ class StringReader:
         self.target = target
         self.features = tuple(features)
         self.names = (source, *features)
+
+    def __setstate__(self, state: Dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        # Another process, which a component is sent to, knows no extensions yet.
+        for name in self.names:
+            register(name)
 
     def check_registered(self) -> None:
         """Raise a ValueError if an extension that is read isn't registered."""

@@ -250,13 +250,6 @@ class ConvTransducer(ConvPipe):
         self._forget()
         self._register()
 
-    def __setstate__(self, state: Dict[str, Any]) -> None:
-        self.__dict__.update(state)
-        # In a process of its own, nothing is registered yet.
-        for name in self._reader.names:
-            register(name)
-        self._register()
-
     @property
     def symbols(self) -> Symbols:
         """The labels, with their numbers."""
@@ -360,6 +353,7 @@ class ConvTransducer(ConvPipe):
         docs (Iterable[Doc]): The documents.
         scores (List[List[List[Tuple[str, float]]]]): What `predict` returns for them.
         """
+        self._register()
         for doc, results in zip(docs, scores, strict=True):
             for token, candidates in zip(doc, results, strict=True):
                 if self.overwrite or not is_set(token, self.target):

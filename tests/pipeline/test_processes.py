@@ -9,7 +9,7 @@ from spacy.tokens import Doc, DocBin, Span
 from spacy.training import Example
 from thinc.api import Adam
 
-from ..util import CONVOLUTIONS, WIDTH, listener, tok2vec
+from ..util import CONVOLUTIONS, TRANSDUCER, WIDTH, listener, tok2vec
 
 NGRAMS = {
     "@architectures": "spacy-textconv.NgramLinear.v1",
@@ -33,6 +33,18 @@ COMPONENTS = {
     "spancat": {"model": {"tok2vec": listener()}},
     "textcat": {"model": {**TEXTCAT, "exclusive_classes": True}},
     "textcat_multilabel": {"model": {**TEXTCAT, "exclusive_classes": False}},
+    "textconv_lemmatizer": {
+        "model": {**TRANSDUCER, "tok2vec": listener()},
+        "memory": False,
+        "n_best": 2,
+    },
+    "textconv_transducer": {
+        "model": TRANSDUCER,
+        "source": "LEMMA",
+        "target": "_.plural",
+        "features": ["POS"],
+        "memory": False,
+    },
 }
 
 
@@ -52,6 +64,10 @@ def full_example(nlp):
     reference.ents = [Span(reference, i, i + 1, label="PERSON") for i in (0, 4)]
     reference.spans["sc"] = [Span(reference, i, i + 2, label="CLAUSE") for i in (0, 4)]
     reference.cats = {"NEWS": 1.0, "SPORT": 0.0}
+    lemmas = ["Anna", "see", "Oslo", ".", "Ben", "leave", "Paris", "."]
+    for token, lemma in zip(reference, lemmas, strict=True):
+        token.lemma_ = lemma
+        token._.plural = f"{lemma}s" if token.pos_ == "PROPN" else lemma
     return Example(Doc(nlp.vocab, words=words), reference)
 
 
@@ -77,7 +93,10 @@ from spacy.tokens import DocBin
 def found(docs):
     annotation, scores = [], []
     for doc in docs:
-        data = doc.to_json()
+        data = doc.to_json(underscore=["plural"])
+        candidates = [candidate for token in doc for candidate in token._.lemma_n_best]
+        data["candidates"] = [text for text, _ in candidates]
+        scores += [probability for _, probability in candidates]
         scores += data.pop("cats").values()
         scores += [ent._.probability for ent in doc.ents]
         scores += [score for key in ("ner", "sc") for score in doc.spans[key].attrs["scores"]]
@@ -109,6 +128,8 @@ def test_two_processes(tmp_path):
     assert [token.tag_ for token in doc[:4]] == ["PROPN", "VERB", "PROPN", "PUNCT"]
     assert [token.dep_ for token in doc[:4]] == ["nsubj", "ROOT", "obj", "punct"]
     assert [ent.text for ent in doc.ents] == ["Anna", "Ben"]
+    assert [token.lemma_ for token in doc[:4]] == ["Anna", "see", "Oslo", "."]
+    assert [token._.plural for token in doc[:4]] == ["Annas", "see", "Oslos", "."]
     assert len(list(doc.sents)) == len(doc.spans["sc"]) == 2 and str(doc[1].morph) == "Tense=Past"
     nlp.to_disk(tmp_path / "model")
     DocBin(docs=[doc], store_user_data=True).to_disk(tmp_path / "doc.spacy")

@@ -13,7 +13,7 @@ from thinc.api import Adam, fix_random_seed
 from spacy_textconv.explain import explain
 from spacy_textconv.models.shim import TorchShim
 
-from ..util import CONVOLUTIONS, DILATED, WIDTH, listener, tok2vec
+from ..util import CONVOLUTIONS, DILATED, TRANSDUCER, WIDTH, listener, tok2vec
 
 DENSE = {**DILATED, "@architectures": "spacy-textconv.DenseConvEncoder.v1"}
 ATTENDS = {
@@ -47,6 +47,8 @@ SETTINGS = {
 def examples(nlp):
     doc = Doc(nlp.vocab, words=WORDS)
     reference = Doc(nlp.vocab, words=WORDS, tags=["N", "V", "D", "A", "N"])
+    for token in reference:
+        token.lemma_ = token.text[:-1]
     reference.set_ents([Span(reference, 0, 1, "PERSON")])
     reference.cats = {"A": 1.0, "B": 0.0}
     return [Example(doc, reference)]
@@ -67,6 +69,8 @@ def build():
         **{"attend": ATTENDS, "exclusive_classes": True, "hidden_width": 8},
     }
     nlp.add_pipe("textcat", config={"model": classifier})
+    lemmas = {"model": {**TRANSDUCER, "tok2vec": listener()}, "memory": False}
+    nlp.add_pipe("textconv_lemmatizer", config=lemmas)
     nlp.initialize(lambda: examples(nlp))
     return nlp
 
@@ -88,7 +92,11 @@ def results(nlp):
     doc = nlp(" ".join(WORDS))
     (explanation,) = explain(nlp, [" ".join(WORDS)])
     maps = [heat_map.weights for heat_map in explanation.maps]
-    return [doc.tensor, nlp.get_pipe("textconv_ner").predict([doc])[0], *maps, [*doc.cats.values()]]
+    lemmas = [
+        candidates[0][1] for candidates in nlp.get_pipe("textconv_lemmatizer").predict([doc])[0]
+    ]
+    entities = nlp.get_pipe("textconv_ner").predict([doc])[0]
+    return [doc.tensor, entities, lemmas, *maps, [*doc.cats.values()]]
 
 
 def parameters(nlp):

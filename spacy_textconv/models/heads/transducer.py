@@ -129,20 +129,7 @@ def build_ctc_transducer_v1(
         dropout=dropout,
     )
 
-    def build_network(symbols: int) -> Model[StringBatch, Floats2d]:
-        return wrap_module(
-            "string_transducer",
-            partial(build, symbols=symbols),
-            converting(_convert_strings, tensor_to_array),
-            dims={"nO": symbols},
-            attrs={"feature_rows": feature_rows},
-            mixed_precision=mixed_precision,
-        )
-
-    def resize_output(model: Model, nO: int) -> None:
-        model.replace_node(model.layers[-1], build_network(nO))
-        model.set_dim("nO", nO, force=True)
-
+    build_network = partial(_build_network, build, feature_rows, mixed_precision)
     network = build_network(SPECIAL)
     return Model(
         "ctc_transducer",
@@ -156,9 +143,22 @@ def build_ctc_transducer_v1(
             "stride": stride,
             "pad_before": pad_before,
             "pad_after": pad_after,
-            "resize_output": resize_output,
+            "resize_output": partial(resize_output, build_network),
         },
     )
+
+
+def resize_output(
+    build_network: Callable[[int], Model[StringBatch, Floats2d]], model: Model, nO: int
+) -> None:
+    """Set the number of symbols, with a new network.
+
+    build_network (Callable[[int], Model[StringBatch, Floats2d]]): Builds it.
+    model (Model): The model.
+    nO (int): The number of symbols.
+    """
+    model.replace_node(model.layers[-1], build_network(nO))
+    model.set_dim("nO", nO, force=True)
 
 
 def init(model: Model, X: Optional[List[Doc]] = None, Y: Optional[Floats2d] = None) -> None:
@@ -188,6 +188,19 @@ def forward(
         return backprop_tok2vec(xp.split(d_vectors, stops))
 
     return scores, backprop
+
+
+def _build_network(
+    build: Callable[..., StringTransducer], feature_rows: int, mixed_precision: bool, symbols: int
+) -> Model[StringBatch, Floats2d]:
+    return wrap_module(
+        "string_transducer",
+        partial(build, symbols=symbols),
+        converting(_convert_strings, tensor_to_array),
+        dims={"nO": symbols},
+        attrs={"feature_rows": feature_rows},
+        mixed_precision=mixed_precision,
+    )
 
 
 def _convert_strings(
