@@ -141,18 +141,30 @@ class LinearChains:
             scores += bonus[:, None]
             return scores
 
+        # How the tags of a block are best reached: of the one that was worked on last.
+        width = max((len(block.tokens) for block in self._blocks), default=0)
+        is_second = numpy.zeros((self.emissions.shape[1], width), dtype="bool")
+        ends = numpy.zeros((2, width), dtype="int64")
+
+        def find_best(values: ndarray, block: "_Block") -> None:
+            """Add the score of the best sequence that can come before."""
+            for previous, now in block.pairs:
+                current = values[:, now]
+                before, is_second[:, now], ends[:, now] = self.transitions.best_after(
+                    values[:, previous]
+                )
+                current += before
+
         following = None
-        for block, _, scores in self._from_the_last(load, self._find_best):
-            before = numpy.empty(scores.shape, dtype="int32")
-            for part in _parts(scores):
-                before[:, part] = self.transitions.best_before(scores[:, part])
+        for block, _, scores in self._from_the_last(load, find_best):
             tags = numpy.empty_like(block.tokens)
             tags[block.ends] = scores[:, block.ends].argmax(axis=0)
             if following is not None:
                 tags[block.last_step] = following
             columns = numpy.arange(len(tags))
+            before = self.transitions.best_before(is_second, ends)
             for previous, now in reversed(block.pairs):
-                tags[previous] = before[tags[now], columns[previous]]
+                tags[previous] = before[tags[now], columns[now]]
             following = tags[block.first_step]
             paths[block.tokens] = tags
         return paths
@@ -256,12 +268,6 @@ class LinearChains:
         for previous, now in block.pairs:
             current = values[:, now]
             current *= self.transitions.sums_after(values[:, previous])
-
-    def _find_best(self, values: ndarray, block: "_Block") -> None:
-        """Add the score of the best sequence that can come before."""
-        for previous, now in block.pairs:
-            current = values[:, now]
-            current += self.transitions.best_after(values[:, previous])
 
     def _scores(self, tokens: ndarray) -> ndarray:
         """The scores of tokens. *Shape:* (tags, tokens)"""

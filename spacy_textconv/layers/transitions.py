@@ -8,7 +8,7 @@ with the number of tags, not with its square.
 """
 
 from functools import cache
-from typing import NamedTuple
+from typing import NamedTuple, Tuple
 
 import numpy
 import torch
@@ -27,6 +27,9 @@ KINDS = 4
 
 # Tag 0 is O.
 B, I, L, U = (slice(letter, None, 4) for letter in (1, 2, 3, 4))  # noqa: E741
+
+# What is before O and what is before entities, as an index.
+_BORDERS = numpy.arange(2)[:, None]
 
 
 class BiluoTransitions:
@@ -101,28 +104,42 @@ class BiluoTransitions:
         products = torch.mm(torch.from_numpy(borders), torch.from_numpy(before).T).numpy()
         return numpy.concatenate([arriving, numpy.exp(self._leaving) * products])
 
-    def best_after(self, scores: ndarray) -> ndarray:
+    def best_after(self, scores: ndarray) -> Tuple[ndarray, ndarray, ndarray]:
         """Add the scores of the transitions to those of the tags before, and find the highest sum
         for each tag.
 
         scores (ndarray): *Shape:* (tags, any number)
+        RETURNS (Tuple[ndarray, ndarray, ndarray]): The sums, and what `best_before` takes.
+            *Shapes:* (tags, any number) twice, (2, any number)
+        """
+        leaving = scores.take(self._layout.exits, axis=0) + self._exit_scores
+        ends = leaving.argmax(axis=1)
+        highest = leaving[_BORDERS, ends, numpy.arange(scores.shape[1])]
+        ways = numpy.concatenate([scores, highest]).take(self._layout.sources, axis=0)
+        ways += self._arriving[:, :, None]
+        first, second = ways
+        return numpy.maximum(first, second), second > first, ends
+
+    def best_before(self, is_second: ndarray, ends: ndarray) -> ndarray:
+        """Find the tag before each tag that gave the highest sum in `best_after`; of several, the
+        first.
+
+        is_second (ndarray): Whether a tag is best reached in the second of its two ways.
+            *Shape:* (tags, any number)
+        ends (ndarray): Which end of an entity is the best one before O and before entities.
+            *Shape:* (2, any number)
         RETURNS (ndarray): *Shape:* (tags, any number)
         """
-        ways = self._best_ways(scores, self._leave(scores).max(axis=1))
-        return numpy.maximum(ways[0], ways[1])
-
-    def best_before(self, scores: ndarray) -> ndarray:
-        """Find the tag before each tag that gives the highest sum; of several, the first.
-
-        scores (ndarray): *Shape:* (tags, any number)
-        RETURNS (ndarray): *Shape:* (tags, any number)
-        """
-        leaving = self._leave(scores)
-        first, second = self._best_ways(scores, leaving.max(axis=1))
-        tags = numpy.broadcast_to(numpy.arange(len(scores))[:, None], scores.shape)
-        tags = numpy.concatenate([tags, self._layout.exits[leaving.argmax(axis=1)]])
-        sources = self._layout.sources
-        return numpy.where(first >= second, sources[0][:, None], tags[sources[1]])
+        ends = self._layout.exits[ends].astype("int32")
+        # The first way is from O, which is 0, or from B, whose I is the tag after it. To compute
+        # with this is faster than to select.
+        tags = is_second.astype("int32")
+        tags[0] *= ends[0]
+        for starts in (B, U):
+            tags[starts] *= ends[1]
+        for insides in (I, L):
+            tags[insides] += self._layout.sources[0, insides, None]
+        return tags
 
     def of_pairs(self, before: ndarray, after: ndarray) -> ndarray:
         """Look the scores of transitions up; they are minus infinity for those that are impossible.
@@ -157,17 +174,6 @@ class BiluoTransitions:
         }
         number = self._leaving.shape[1]
         return numpy.stack([numpy.bincount(parts[kind], minlength=number) for kind in range(KINDS)])
-
-    def _leave(self, scores: ndarray) -> ndarray:
-        """Add the scores before O and before entities. *Shape:* (2, exits, columns)"""
-        return scores.take(self._layout.exits, axis=0) + self._exit_scores
-
-    def _best_ways(self, scores: ndarray, leaving: ndarray) -> ndarray:
-        """The highest sums for each of the two ways in which each tag is reached.
-        *Shape:* (2, tags, columns)"""
-        ways = numpy.concatenate([scores, leaving]).take(self._layout.sources, axis=0)
-        ways += self._arriving[:, :, None]
-        return ways
 
 
 class _Layout(NamedTuple):

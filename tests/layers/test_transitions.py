@@ -37,15 +37,18 @@ def test_best_tags_have_the_highest_sums(labels, seed):
     before = random.normal(size=(scores.shape[1], 3))
     sums = before[:, None] + transition_matrix(scores)[:, :, None]
     transitions = BiluoTransitions(scores)
-    assert_allclose(transitions.best_after(before), sums.max(axis=0))
-    assert_array_equal(transitions.best_before(before), sums.argmax(axis=0))
+    highest, *ways = transitions.best_after(before)
+    assert_allclose(highest, sums.max(axis=0))
+    assert_array_equal(transitions.best_before(*ways), sums.argmax(axis=0))
 
 
 @given(labels)
 def test_first_of_several_best_tags(labels):
     zeros = numpy.zeros((4, 1 + 4 * labels))
     expected = transition_matrix(zeros).argmax(axis=0)
-    assert_array_equal(BiluoTransitions(zeros).best_before(zeros[:1].T)[:, 0], expected)
+    transitions = BiluoTransitions(zeros)
+    _, *ways = transitions.best_after(zeros[:1].T)
+    assert_array_equal(transitions.best_before(*ways)[:, 0], expected)
 
 
 @given(labels, seeds)
@@ -106,7 +109,8 @@ def test_memory_grows_with_the_number_of_tags():
     transitions = BiluoTransitions(extend_transitions(numpy.zeros((4, 1), dtype="f"), number))
     transitions.sums_after(values)
     transitions.sums_before(values)
-    transitions.best_before(values)
+    _, *ways = transitions.best_after(values)
+    transitions.best_before(*ways)
     transitions.counts(values, values)
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
