@@ -41,7 +41,7 @@ PROBABILITY = "probability"
 PREDICTED_LABEL = "predicted_label"
 # Documents with so many scores in all are worked on side by side: with more, arrays are too large
 # for the caches of a CPU.
-GROUP_SCORES = 2**17
+GROUP_SCORES = 2**18
 # The probability of a span that is known to be no entity counts as this at most, so that the loss
 # is finite.
 MAX_INCORRECT = 1.0 - 1e-9
