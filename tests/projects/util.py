@@ -3,6 +3,7 @@
 import runpy
 import shutil
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,18 +14,22 @@ from weasel.util import load_project_config
 ROOT = Path(__file__).parents[2]
 
 
-def copy_project(name: str, root: Path, assets: dict[str, str]) -> Path:
+def copy_project(
+    name: str, root: Path, assets: dict[str, str], *, borrowed: Sequence[str] = ()
+) -> Path:
     """Copy a project into a folder, beside a copy of the root's configs, and fill its assets by
     hand.
 
     name (str): The name of the project.
     root (Path): The folder.
     assets (dict[str, str]): The paths and contents of the assets.
+    borrowed (Sequence[str]): Other projects, whose scripts it runs.
     RETURNS (Path): The folder of the copied project.
     """
     project = root / "projects" / name
-    for part in ["scripts", "configs"]:
-        shutil.copytree(ROOT / "projects" / name / part, project / part)
+    shutil.copytree(ROOT / "projects" / name / "configs", project / "configs")
+    for part in [name, *borrowed]:
+        shutil.copytree(ROOT / "projects" / part / "scripts", root / "projects" / part / "scripts")
     shutil.copy(ROOT / "projects" / name / "project.yml", project)
     shutil.copytree(ROOT / "configs", root / "configs")
     for path, content in assets.items():
