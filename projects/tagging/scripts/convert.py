@@ -11,12 +11,13 @@ from wasabi import msg
 
 def without_parse(doc: Doc) -> Doc:
     """Copy all but the tree. The tree also marks where sentences begin, and a corpus read with
-    `gold_preproc = true` would be cut there, whatever the number of sentences in a doc."""
+    `gold_preproc = true` would be cut there, whatever the number of sentences in a doc. What is
+    marked as having no lemma ("_") gets none."""
     return Doc(
         doc.vocab,
         words=[token.text for token in doc],
         spaces=[bool(token.whitespace_) for token in doc],
-        lemmas=[token.lemma_ for token in doc],
+        lemmas=["" if token.lemma_ == "_" != token.text else token.lemma_ for token in doc],
         tags=[token.tag_ for token in doc],
         pos=[token.pos_ for token in doc],
         morphs=[str(token.morph) for token in doc],
