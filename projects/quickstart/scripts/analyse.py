@@ -8,7 +8,7 @@ TEXTS = (
     "I would love to buy the red lamp from Acme for my sister in Paris this summer. Not!",
     "דנה שונאת את המנורה האדומה של חברת אקמי יחד עם יוסי בעיר חיפה הקיץ. סתם!",
 )
-HEADER = ("Token", "Tag", "Part of speech", "Morphology", "Entity")
+HEADER = ("Token", "Lemma", "Tag", "Part of speech", "Morphology", "Entity")
 
 
 def main(package: str) -> None:
@@ -17,7 +17,7 @@ def main(package: str) -> None:
         category = max(doc.cats, key=doc.cats.__getitem__)
         msg.divider(f"{category} ({doc.cats[category]:.2f})")
         msg.text(doc.text)
-        rows = [(t.text, t.tag_, t.pos_, str(t.morph), t.ent_type_) for t in doc]
+        rows = [(t.text, t.lemma_, t.tag_, t.pos_, str(t.morph), t.ent_type_) for t in doc]
         msg.table(rows, header=HEADER, divider=True, max_col=60)
 
 

@@ -1,5 +1,5 @@
-"""Generate the quickstart corpus: English and Hebrew documents with tags, morphology, entities
-and a sentiment category, from the word lists and templates in assets/.
+"""Generate the quickstart corpus: English and Hebrew documents with tags, morphology, lemmas,
+entities and a sentiment category, from the word lists and templates in assets/.
 
 A document has a body, in which one word (the cue) is for or against something, and an ending.
 A third of the endings is a turn ("Not!", "Just kidding!"), 5 to 25 tokens after the cue, which
@@ -35,17 +35,18 @@ AGREEMENT = ("Gender", "Number", "Person", "Definite")
 
 @dataclass(frozen=True)
 class Form:
-    """A word, or a name of several words, with its tag, part of speech and features."""
+    """A word, or a name of several words, with its tag, part of speech, features and lemma."""
 
     text: str
     tag: str
     pos: str
     feats: Dict[str, str]
+    lemma: str
 
     @classmethod
-    def parse(cls, text: str, analysis: str) -> "Form":
+    def parse(cls, text: str, analysis: str, lemma: str) -> "Form":
         tag, pos, *feats = re.split(r"[ |]", analysis)
-        return cls(text, tag, pos, dict(feat.split("=") for feat in feats))
+        return cls(text, tag, pos, dict(feat.split("=") for feat in feats), lemma)
 
     def agrees(self, other: "Form") -> bool:
         shared = set(AGREEMENT) & set(self.feats) & set(other.feats)
@@ -106,17 +107,22 @@ class Document:
         return sum(len(piece.form.text.split()) for piece in after) + 1
 
     def to_doc(self, nlp: Language) -> Doc:
-        words, tags, pos, morphs, ents = [], [], [], [], []
+        words, tags, pos, morphs, lemmas, ents = [], [], [], [], [], []
         for piece in self.body + self.ending:
             form, entity = piece.form, piece.entry.entity
-            for i, word in enumerate(form.text.split()):
+            for i, (word, lemma) in enumerate(
+                zip(form.text.split(), form.lemma.split(), strict=True)
+            ):
                 words.append(word)
+                lemmas.append(lemma)
                 tags.append(form.tag)
                 pos.append(form.pos)
                 morphs.append("|".join(f"{name}={value}" for name, value in form.feats.items()))
                 ents.append(f"{'I' if i else 'B'}-{entity}" if entity else "O")
         spaces = [following != "PUNCT" for following in pos[1:]] + [False]
-        doc = Doc(nlp.vocab, words, spaces, tags=tags, pos=pos, morphs=morphs, ents=ents)
+        doc = Doc(
+            nlp.vocab, words, spaces, tags=tags, pos=pos, morphs=morphs, lemmas=lemmas, ents=ents
+        )
         doc.cats = {category: float(category == self.category) for category in CATEGORIES}
         if [token.text for token in nlp.make_doc(doc.text)] != words:
             raise ValueError(f"The tokenizer splits this text in another way: {doc.text}")
@@ -138,7 +144,10 @@ class Grammar:
         self.openings: List[str] = data["openings"]
         self.additions: List[List[str]] = data["additions"]
         self.endings: Dict[str, List[str]] = data["endings"]
-        self.words = {text: Form.parse(text, analysis) for text, analysis in data["words"].items()}
+        self.words = {
+            text: Form.parse(text, analysis, data["lemmas"].get(text, text))
+            for text, analysis in data["words"].items()
+        }
         self.tables = {
             name: [entry for block in blocks for entry in read_block(**block)]
             for name, blocks in data["tables"].items()
@@ -197,10 +206,16 @@ class Grammar:
 def read_block(
     columns: List[str], rows: List[str], category: str = "", entity: str = ""
 ) -> Iterator[Entry]:
-    """Read one block of a table, whose columns say how the forms of each row are analysed."""
+    """Read one block of a table, whose columns say how the forms of each row are analysed. Behind
+    them can stand their lemma, or one for each; otherwise it is the first form."""
     for row in rows:
-        cells = zip(row.split(" / "), columns, strict=True)
-        yield Entry([Form.parse(text, analysis) for text, analysis in cells], category, entity)
+        forms, _, given = row.partition(" = ")
+        texts = forms.split(" / ")
+        lemmas = given.split(" / ") if given else texts[:1]
+        if len(lemmas) == 1:
+            lemmas *= len(texts)
+        cells = zip(texts, columns, lemmas, strict=True)
+        yield Entry([Form.parse(*cell) for cell in cells], category, entity)
 
 
 def fits(form: Form, conditions: List[str], context: List[Piece]) -> bool:

@@ -10,6 +10,7 @@ SCORES = {
     "tag_acc": "Fine-grained tags, accuracy",
     "pos_acc": "Parts of speech, accuracy",
     "morph_acc": "Morphology, accuracy",
+    "lemma_acc": "Lemmas, accuracy",
     "ents_f": "Entities, F-score",
     "cats_score": "Categories, macro F-score",
     # With one category for each document, the micro F-score is the accuracy.
