@@ -11,6 +11,7 @@ from typing import (
     List,
     Optional,
     Sequence,
+    Set,
     Tuple,
     Union,
     cast,
@@ -246,7 +247,7 @@ class ConvTransducer(ConvPipe):
         self.cfg: Dict[str, Any] = {"labels": [], "memory": {}}
         self._symbols = Symbols([])
         # How often pairs are in the training data.
-        self._counts: Dict[Tuple[Entry, str], int] = {}
+        self._counts: Counter = Counter()
         self._forget()
         self._register()
 
@@ -310,12 +311,11 @@ class ConvTransducer(ConvPipe):
         self.model.set_dim("nO", None, force=True)  # type: ignore[arg-type]
         for label in labels:
             self.add_label(label)
-        self.cfg["memory"] = {}
-        if self.memory:
-            # The most frequent ones come last, and stay.
-            for (entry, target), _ in reversed(counts.most_common()):
-                self.cfg["memory"][entry.key] = target
-        self._counts = counts
+        self.cfg["memory"] = self._make_memory(counts) if self.memory else {}
+        # Features may be predicted otherwise than they are annotated.
+        self._counts = Counter()
+        for (entry, target), count in counts.items():
+            self._counts[entry.source, target] += count
         self._forget()
         self.set_output(len(self.symbols))
         docs = [eg.predicted for eg in islice(get_examples(), 10)]
@@ -497,12 +497,25 @@ class ConvTransducer(ConvPipe):
         ]
         return pairs if self.reads_context else distinct(pairs)
 
+    def _make_memory(self, counts: Counter) -> Dict[str, str]:
+        """List what each entry becomes most often. Where the context can tell, entries that become
+        one thing or another are left to the network."""
+        memory: Dict[str, str] = {}
+        several: Set[str] = set()
+        for (entry, target), _ in counts.most_common():
+            if memory.setdefault(entry.key, target) != target:
+                several.add(entry.key)
+        if self.reads_context:
+            memory = {key: target for key, target in memory.items() if key not in several}
+        return memory
+
     def _draw(self, pairs: List[Pair]) -> List[Pair]:
         """Draw as many pairs as an update learns from, so that all those of the training data are
         about equally frequent."""
         if self.max_pairs is None or len(pairs) <= self.max_pairs:
             return pairs
-        weights = 1.0 / numpy.array([self._counts.get(pair[:2], 1) for pair in pairs])
+        counts = [self._counts[pair.entry.source, pair.target] or 1 for pair in pairs]
+        weights = 1.0 / numpy.array(counts)
         drawn = numpy.random.choice(
             len(pairs), self.max_pairs, replace=False, p=weights / weights.sum()
         )
