@@ -14,11 +14,11 @@ from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from matplotlib.typing import ColorType
-from spacy_textconv.models.transducer import StringBatch
 from wasabi import msg
 
 from spacy_textconv.layers import collapse
 from spacy_textconv.models.attributes import split_features
+from spacy_textconv.models.heads.transducer import StringBatch
 from spacy_textconv.pipeline.transducer import ConvTransducer
 
 # A blue that colour-blind readers can tell from white, after Okabe and Ito
