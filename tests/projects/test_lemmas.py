@@ -79,8 +79,9 @@ def test_both_systems_are_in_the_report(project: Path):
 
 def test_the_speed_is_that_of_both_systems(project: Path):
     result = srsly.read_json(project / "metrics" / "UD_Tiny" / "speed-seed1.json")
-    assert result["distinct_words"] <= 6
-    rates = [result["distinct_words_per_second"]]
+    # Three times the two sentences of the test set
+    assert result["network_words"] == 18
+    rates = [result["network_words_per_second"]]
     rates += [rate for part in ("pipeline", "lemmatizer") for rate in result[part].values()]
     assert all(rate > 0 for rate in rates)
     assert result["lemmatizer"]["ours"] > result["pipeline"]["ours"]
@@ -113,16 +114,26 @@ def test_errors_are_counted(scripts, tmp_path, capsys):
     assert ["3", "wrong", "lemmas,", "2", "different", "ones"] in rows
 
 
-def test_the_network_is_measured_without_what_it_remembers(scripts, project):
+@pytest.mark.parametrize("in_context", [False, True])
+def test_the_network_is_measured_without_what_it_remembers(scripts, project, in_context):
     path = project / "training" / "UD_Tiny" / "textconv-seed1" / "model-best"
     nlp = spacy.load(path)
+    doc = Doc(nlp.vocab, words=["Dogs", "barked", "Dogs"], pos=["NOUN", "VERB", "NOUN"])
+    method = "predict"
+    if not in_context:
+        nlp = spacy.blank("en", vocab=nlp.vocab)
+        nlp.add_pipe("textconv_lemmatizer", name="lemmatizer", config={"features": ["POS"]})
+        reference = Doc(nlp.vocab, words=["Dogs"], lemmas=["dog"], pos=["NOUN"])
+        nlp.initialize(lambda: [Example(doc, reference)])
+        method = "transduce"
     lemmatizer = nlp.get_pipe("lemmatizer")
     asked = []
-    transduce = lemmatizer.transduce
-    lemmatizer.transduce = lambda *args: asked.append(lemmatizer.memory) or transduce(*args)
-    docs = [Doc(nlp.vocab, words=["Dogs", "barked", "Dogs"], pos=["NOUN", "VERB", "NOUN"])]
-    number, seconds = scripts.speed.time_network(lemmatizer, docs)
-    assert number == 2 and seconds > 0
+    function = getattr(lemmatizer, method)
+    setattr(lemmatizer, method, lambda *args: asked.append(lemmatizer.memory) or function(*args))
+    number, seconds = scripts.speed.time_network(
+        lemmatizer, [nlp.get_pipe("tok2vec")(doc) if in_context else doc]
+    )
+    assert number == (3 if in_context else 2) and seconds > 0
     assert asked == [False] and lemmatizer.memory
 
 
