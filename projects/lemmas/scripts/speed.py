@@ -35,8 +35,8 @@ def time_pass(nlp: Language, docs: list[Doc]) -> Seconds:
 
 
 def time_network(lemmatizer: ConvTransducer, docs: list[Doc]) -> tuple[int, float]:
-    """How many words the network makes lemmas of where neither the training data nor earlier results
-    are looked up, and the seconds that it takes: all words of docs, or, if it doesn't read what
+    """How many words the network makes lemmas of, and the seconds that it takes, where neither the
+    training data nor earlier results are looked up: all words of docs, or, if it doesn't read what
     stands around them, those that differ in their form or features."""
     memory, lemmatizer.memory = lemmatizer.memory, False
     if lemmatizer.reads_context:
