@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn import Parameter
 
-from ..checks import check_natural, check_positive
+from ..checks import check_natural, check_positive, check_positives
 from .ctc import CopySoftmax
 from .dilated import DilatedStack
 from .packing import Packing
@@ -52,6 +52,9 @@ class StringTransducer(nn.Module):
         dropout: Optional[float],
     ):
         super().__init__()
+        check_positive("width", width)
+        check_positive("slot_width", slot_width)
+        check_positives("slot_dilations", slot_dilations)
         check_positive("feature_rows", feature_rows)
         check_natural("pad_before", pad_before)
         check_natural("pad_after", pad_after)
