@@ -6,9 +6,11 @@ from typing import Iterable, List, Sequence, Set, Tuple
 import numpy
 from numpy import ndarray
 
-# What no slot writes, and what stands for all letters that are not among the symbols.
-BLANK, UNKNOWN = 0, 1
-SPECIAL = 2
+from ..layers import BLANK
+
+# What stands for all letters that are not among the symbols, and the number of the first letter.
+UNKNOWN = BLANK + 1
+SPECIAL = UNKNOWN + 1
 
 
 def normalize(text: str) -> str:

@@ -53,6 +53,7 @@ class StringTransducer(nn.Module):
     ):
         super().__init__()
         check_positive("width", width)
+        check_positive("stride", stride)
         check_positive("slot_width", slot_width)
         check_positives("slot_dilations", slot_dilations)
         check_positive("feature_rows", feature_rows)

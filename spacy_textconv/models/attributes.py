@@ -14,10 +14,9 @@ from ..errors import Errors
 
 EXTENSION = "_."
 TARGETS = ("LEMMA", "NORM")
-READABLE = (
-    *("ORTH", "NORM", "LOWER", "SHAPE", "PREFIX", "SUFFIX"),
-    *("LEMMA", "POS", "TAG", "MORPH", "DEP", "ENT_TYPE"),
-)
+# Every token has the first of these; the others are there where something has set them.
+LEXICAL = ("ORTH", "NORM", "LOWER", "SHAPE", "PREFIX", "SUFFIX")
+ANNOTATED = ("LEMMA", "POS", "TAG", "MORPH", "DEP", "ENT_TYPE")
 
 
 def check_readable(setting: str, name: str) -> None:
@@ -27,7 +26,7 @@ def check_readable(setting: str, name: str) -> None:
     name (str): The name, such as "ORTH" or "_.name".
     """
     if not is_extension(name):
-        check_choice(setting, name, (*READABLE, "_.name"))
+        check_choice(setting, name, (*LEXICAL, *ANNOTATED, "_.name"))
 
 
 def check_writable(setting: str, name: str) -> None:
@@ -103,9 +102,7 @@ def has_values(doc: Doc, name: str) -> bool:
     """Tell whether anything has set an attribute or extension in a document with tokens."""
     if is_extension(name):
         return any(token._.get(bare_name(name)) is not None for token in doc)
-    return name not in ("LEMMA", "POS", "TAG", "MORPH", "DEP", "ENT_TYPE") or doc.has_annotation(
-        "ENT_IOB" if name == "ENT_TYPE" else name
-    )
+    return name in LEXICAL or doc.has_annotation("ENT_IOB" if name == "ENT_TYPE" else name)
 
 
 def value_keys(doc: Doc, names: Sequence[str]) -> ndarray:

@@ -14,7 +14,6 @@ from thinc.types import Floats2d
 from thinc.util import torch2xp, xp2torch
 from torch import Tensor
 
-from ...checks import check_positive
 from ...generation.symbols import SPECIAL, Symbols, lower
 from ...layers import StringTransducer, ctc_loss
 from ..compose import check_tok2vec
@@ -113,7 +112,6 @@ def build_ctc_transducer_v1(
     """
     if tok2vec is not None:
         check_tok2vec(tok2vec)
-    check_positive("stride", stride)
     build = partial(
         StringTransducer,
         width=width,
@@ -128,7 +126,6 @@ def build_ctc_transducer_v1(
         pad_after=pad_after,
         dropout=dropout,
     )
-
     build_network = partial(_build_network, build, feature_rows, mixed_precision)
     network = build_network(SPECIAL)
     return Model(
@@ -179,10 +176,11 @@ def forward(
     xp = model.ops.xp
     Xs, backprop_tok2vec = tok2vec[0](batch.docs, is_train)
     tokens = model.ops.asarray1i(list(batch.tokens), dtype="int64")
-    scores, backprop_network = network(batch.with_vectors(xp.concatenate(Xs)[tokens]), is_train)
+    X = xp.concatenate(Xs)
+    scores, backprop_network = network(batch.with_vectors(X[tokens]), is_train)
 
     def backprop(d_scores: Floats2d) -> List[Doc]:
-        d_vectors = xp.zeros_like(xp.concatenate(Xs))
+        d_vectors = xp.zeros_like(X)
         d_vectors[tokens] = backprop_network(d_scores)
         stops = numpy.cumsum([len(X) for X in Xs])[:-1].tolist()
         return backprop_tok2vec(xp.split(d_vectors, stops))
