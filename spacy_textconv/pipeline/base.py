@@ -2,9 +2,11 @@
 
 import warnings
 from pathlib import Path
-from typing import Any, Dict, Iterable, Set, Tuple, TypeVar, Union
+from typing import Any, Dict, Iterable, List, Optional, Set, Tuple, TypeVar, Union, cast
 
 from spacy.pipeline import TrainablePipe
+from spacy.training import Example, validate_examples
+from thinc.api import Optimizer
 
 from ..errors import Errors
 
@@ -27,6 +29,39 @@ class ConvPipe(TrainablePipe):
     def label_data(self) -> Tuple[str, ...]:
         """The labels, as `spacy init labels` writes them."""
         return self.labels
+
+    def update(
+        self,
+        examples: Iterable[Example],
+        *,
+        drop: float = 0.0,
+        sgd: Optional[Optimizer] = None,
+        losses: Optional[Dict[str, float]] = None,
+    ) -> Dict[str, float]:
+        """Learn from a batch.
+
+        examples (Iterable[Example]): The batch.
+        drop (float): The dropout rate.
+        sgd (Optional[Optimizer]): The optimizer; without it, gradients are added up.
+        losses (Optional[Dict[str, float]]): The losses by component, to which this one is added.
+        RETURNS (Dict[str, float]): The losses.
+        """
+        losses = {} if losses is None else losses
+        losses.setdefault(self.name, 0.0)
+        examples = list(examples)
+        validate_examples(examples, f"{type(self).__name__}.update")
+        loss = self._learn(examples, drop)
+        if loss is None:
+            return losses
+        if sgd not in (None, False):
+            self.finish_update(cast(Optimizer, sgd))
+        losses[self.name] += loss
+        return losses
+
+    def _learn(self, examples: List[Example], drop: float) -> Optional[float]:
+        """Compute the loss of a batch and the gradients of the model. None if the batch teaches
+        nothing."""
+        raise NotImplementedError
 
     def rehearse(self, *args: Any, **kwargs: Any) -> Dict[str, float]:
         """Not supported.

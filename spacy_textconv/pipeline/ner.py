@@ -25,7 +25,7 @@ from spacy.tokens import Doc, Span, SpanGroup
 from spacy.training import Example, validate_examples, validate_get_examples
 from spacy.util import check_lexeme_norms
 from spacy.vocab import Vocab
-from thinc.api import Config, Model, Optimizer, set_dropout_rate
+from thinc.api import Config, Model, set_dropout_rate
 from thinc.types import Floats2d
 
 from ..checks import check_choice, check_probability
@@ -315,28 +315,10 @@ class ConvEntityRecognizer(ConvPipe):
             elif get_probability(span) is None:
                 _store_probability(span, float(score))
 
-    def update(
-        self,
-        examples: Iterable[Example],
-        *,
-        drop: float = 0.0,
-        sgd: Optional[Optimizer] = None,
-        losses: Optional[Dict[str, float]] = None,
-    ) -> Dict[str, float]:
-        """Learn from a batch. Labels that were not known before are added.
-
-        examples (Iterable[Example]): The batch.
-        drop (float): The dropout rate.
-        sgd (Optional[Optimizer]): The optimizer; without it, gradients are added up.
-        losses (Optional[Dict[str, float]]): The losses by component, to which this one is added.
-        RETURNS (Dict[str, float]): The losses.
-        """
-        losses = {} if losses is None else losses
-        losses.setdefault(self.name, 0.0)
-        examples = list(examples)
-        validate_examples(examples, "ConvEntityRecognizer.update")
+    def _learn(self, examples: List[Example], drop: float) -> Optional[float]:
+        """Labels that were not known before are added."""
         if not any(len(eg.predicted) for eg in examples):
-            return losses
+            return None
         for label in _labels_of(examples):
             self.add_label(label)
         set_dropout_rate(self.model, drop)
@@ -344,10 +326,7 @@ class ConvEntityRecognizer(ConvPipe):
         loss, d_scores, d_transitions = self._loss_and_gradients(examples, scores)
         backprop(d_scores)
         self.model.get_ref("transitions").inc_grad("transitions", d_transitions)
-        if sgd not in (None, False):
-            self.finish_update(cast(Optimizer, sgd))
-        losses[self.name] += loss
-        return losses
+        return loss
 
     def get_loss(
         self, examples: Iterable[Example], scores: List[Floats2d]

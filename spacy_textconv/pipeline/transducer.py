@@ -24,7 +24,7 @@ from spacy.language import Language
 from spacy.tokens import Doc, Token
 from spacy.training import Example, validate_examples, validate_get_examples
 from spacy.vocab import Vocab
-from thinc.api import Config, Model, Optimizer, set_dropout_rate
+from thinc.api import Config, Model, set_dropout_rate
 from thinc.types import Floats2d
 
 from ..checks import check_positive
@@ -400,34 +400,16 @@ class ConvTransducer(ConvPipe):
         results = self._transduce(entries, n_best=n_best)
         return results if n_best > 1 else [candidates[0][0] for candidates in results]
 
-    def update(
-        self,
-        examples: Iterable[Example],
-        *,
-        drop: float = 0.0,
-        sgd: Optional[Optimizer] = None,
-        losses: Optional[Dict[str, float]] = None,
-    ) -> Dict[str, float]:
-        """Learn from a batch: from each distinct pair of strings once. Features are those of the
-        predicted documents or, where no component has set them, those of the references.
-
-        examples (Iterable[Example]): The batch.
-        drop (float): The dropout rate.
-        sgd (Optional[Optimizer]): The optimizer; without it, gradients are added up.
-        losses (Optional[Dict[str, float]]): The losses by component, to which this one is added.
-        RETURNS (Dict[str, float]): The losses.
-        """
-        losses = {} if losses is None else losses
-        losses.setdefault(self.name, 0.0)
-        examples = list(examples)
-        validate_examples(examples, "ConvTransducer.update")
+    def _learn(self, examples: List[Example], drop: float) -> Optional[float]:
+        """Each distinct pair of strings counts once. Features are those of the predicted documents
+        or, where no component has set them, those of the references."""
         self._require_network()
         docs = [doc for eg in examples for doc in (eg.predicted, eg.reference)]
         for name in self._reader.unset(docs):
             raise ValueError(Errors.E117.format(name=self.name, feature=name))
         pairs = self._draw(self._pairs(examples))
         if not pairs:
-            return losses
+            return None
         set_dropout_rate(self.model, drop)
         batch = self._batch([pair.entry for pair in pairs])
         if self.reads_context:
@@ -437,10 +419,7 @@ class ConvTransducer(ConvPipe):
         scores, backprop = self.model.begin_update(batch)
         loss, d_scores = self._loss_and_gradient(pairs, scores)
         backprop(d_scores)
-        if sgd not in (None, False):
-            self.finish_update(cast(Optimizer, sgd))
-        losses[self.name] += loss
-        return losses
+        return loss
 
     def get_loss(self, examples: Iterable[Example], scores: Floats2d) -> Tuple[float, Floats2d]:
         """Compute the negative logarithm of the probability of the targets, added up over the
