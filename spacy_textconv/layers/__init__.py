@@ -1,9 +1,11 @@
 """Plain layers, of torch and numpy. They know neither Thinc nor spaCy."""
 
+from .attention import CrossAttention, Memorize, Memory
 from .characters import CharacterEmbedding, WordCharacters
 from .convolution import Convolution, GapNorm
 from .crf import LinearChains, split_sizes
 from .ctc import BLANK, CopySoftmax, beam_search, collapse, ctc_loss, needed_slots
+from .decoder import CausalDecoder, Writing
 from .densenet import DenseStack
 from .dilated import DilatedStack
 from .dropout import Dropout, LockedDropout, WordDropout, set_dropout
@@ -28,11 +30,13 @@ __all__ = [
     "AttentionPooling",
     "BLANK",
     "BiluoTransitions",
+    "CausalDecoder",
     "CharacterEmbedding",
     "ConvPooling",
     "Convolution",
     "ConvolutionShape",
     "CopySoftmax",
+    "CrossAttention",
     "DenseStack",
     "DilatedStack",
     "Dropout",
@@ -44,6 +48,8 @@ __all__ = [
     "LinearChains",
     "LogMeanExpPooling",
     "MeanPooling",
+    "Memorize",
+    "Memory",
     "PackedStack",
     "Packing",
     "Pooling",
@@ -58,6 +64,7 @@ __all__ = [
     "WordCharacters",
     "WordDropout",
     "WordEmbedding",
+    "Writing",
     "beam_search",
     "collapse",
     "convolution_reach",

@@ -1,5 +1,7 @@
 """Convolution over packed rows, and the normalizations around it."""
 
+from typing import Union
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -8,6 +10,7 @@ from torch.nn import Parameter
 from ..checks import check_choice, check_kernel_size, check_positive
 from .packing import Packing
 from .receptive_field import convolution_reach
+from .steps import Steps
 
 INITIALIZATIONS = ("kaiming", "identity")
 # With 1, heads learn a few sentences by heart more slowly than spaCy's own tests allow. With 4, it
@@ -60,15 +63,18 @@ class Convolution(nn.Module):
         self.bias = Parameter(torch.zeros(out_width))
         initialize_(self.weight, initialization, self.reach.left // dilation)
 
-    def forward(self, x: Tensor, packing: Packing) -> Tensor:
+    def forward(self, x: Tensor, packing: Union[Packing, Steps]) -> Tensor:
         """Convolve the rows of every document. The ends of the kernel that lie beyond the longest
         document, whichever row is computed, are left out: they see nothing but zeros.
 
         x (Tensor): The rows, those of the gap zero. The packing has to be made for a gap of at
             least `reach.gap`. *Shape:* (rows, in_width)
-        packing (Packing): Where the documents lie.
+        packing (Union[Packing, Steps]): Where the documents lie; or, of a causal convolution, the
+            sequences of which these are the next rows.
         RETURNS (Tensor): *Shape:* (rows, out_width)
         """
+        if isinstance(packing, Steps):
+            return self._step(x, packing)
         own = self.reach.left // self.dilation
         limit = max(packing.longest - 1, 0) // self.dilation
         before, after = min(own, limit), min(self.kernel_size - 1 - own, limit)
@@ -90,14 +96,24 @@ class Convolution(nn.Module):
         # Under autocast, y is bfloat16; what is added up over many layers stays float32.
         return y.permute(0, 2, 3, 1).reshape(x.shape[0], -1).to(x.dtype)
 
+    def _step(self, x: Tensor, steps: Steps) -> Tensor:
+        seen = steps.look_back(x, self.kernel_size, self.dilation)
+        if self.groups == 1:
+            return F.linear(seen, self.weight.flatten(1), self.bias).to(x.dtype)
+        image = seen.view(len(x), self.kernel_size, -1).transpose(1, 2)
+        y = F.conv1d(image, self.weight.transpose(1, 2), self.bias, groups=self.groups)
+        return y.squeeze(2).to(x.dtype)
+
 
 class GapNorm(nn.LayerNorm):
     """Layer normalization (Ba et al. 2016) that leaves zeros in the gap, ready to be convolved."""
 
-    def forward(self, x: Tensor, packing: Packing) -> Tensor:  # type: ignore[override]
+    def forward(  # type: ignore[override]
+        self, x: Tensor, packing: Union[Packing, Steps]
+    ) -> Tensor:
         """
         x (Tensor): *Shape:* (rows, width)
-        packing (Packing): Where the documents lie.
+        packing (Union[Packing, Steps]): Where the documents lie, or sequences that grow.
         RETURNS (Tensor): *Shape:* (rows, width)
         """
         return packing.clear_gap_(super().forward(x))

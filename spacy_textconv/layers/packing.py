@@ -105,6 +105,27 @@ class Packing:
         inside = torch.ones(self.rows, dtype=torch.bool, device=self.device)
         return inside.index_fill_(0, self.gap_rows, False).nonzero().squeeze(1)
 
+    def pad(self, x: Tensor) -> Tensor:
+        """Put the rows of each document side by side.
+
+        x (Tensor): *Shape:* (rows, width)
+        RETURNS (Tensor): Beyond the end of a document, there are any rows. *Shape:* (documents,
+            longest, width)
+        """
+        starts = torch.tensor(self.starts, device=self.device)
+        places = starts.unsqueeze(1) + torch.arange(self.longest, device=self.device)
+        return x[places.clamp_(max=self.rows - 1)]
+
+    def unpad(self, x: Tensor) -> Tensor:
+        """Bring rows back into the order that they had before `pad`, with zeros in the gap.
+
+        x (Tensor): *Shape:* (documents, longest, width)
+        RETURNS (Tensor): *Shape:* (rows, width)
+        """
+        lengths = torch.tensor(self.lengths, device=self.device)
+        inside = torch.arange(self.longest, device=self.device) < lengths.unsqueeze(1)
+        return x.new_zeros(self.rows, x.shape[2]).index_copy(0, self.document_rows, x[inside])
+
     def stretch(self, stride: int) -> "Packing":
         """Make the packing of a buffer in which `stride` rows take the place of each row, in the
         gap too. For a network that needs `gap` rows between the longer documents, this packing has
