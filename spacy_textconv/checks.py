@@ -79,6 +79,12 @@ def check_factor(name: str, value: float) -> None:
         raise ValueError(Errors.E024.format(name=name, value=value, limit=_limit(name)))
 
 
+def check_not_negative(name: str, value: float) -> None:
+    """Raise a ValueError unless the value is 0 or greater, and not beyond its limit."""
+    if not (_is_number(value) and 0.0 <= value <= _limit(name)):
+        raise ValueError(Errors.E150.format(name=name, value=value, limit=_limit(name)))
+
+
 def _limit(name: str) -> float:
     return LIMITS.get(name, MAX_SIZE)
 

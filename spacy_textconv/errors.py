@@ -246,6 +246,15 @@ class Errors(metaclass=_WithCode):
         "have features, separated by tabs, or as `source`, `target` and `features` of an object in "
         "a file that ends in `.jsonl`. The source has at least one letter."
     )
+    E150 = "`{name}` is {value!r}, but has to be at least 0 and at most {limit:,}."
+    E151 = (
+        "`n_best` is {n_best} and `beam` is {beam}, but a beam finds at most as many results as it "
+        "is wide. Set `beam` to {n_best} or more."
+    )
+    E152 = (
+        "`max_lengths` has {length} for a document, but each has to have room for at least 1 "
+        "symbol."
+    )
 
 
 class Warnings(metaclass=_WithCode):
