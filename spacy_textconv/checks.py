@@ -1,6 +1,8 @@
-"""Checks of settings, shared by all floors: a bad value gets an error that names the setting."""
+"""Checks of settings and packages, shared by all floors: an error names what to change."""
 
+from importlib import import_module
 from numbers import Real
+from types import ModuleType
 from typing import Any, Collection, Dict, Optional
 
 from .errors import Errors
@@ -22,6 +24,7 @@ LIMITS: Dict[str, float] = {
     "scale": 1000.0,
     "nO": 1_000_000,
     "symbols": 1_000_000,
+    "max_symbols": 1_000_000,
     # These are no settings, but what others add up to.
     "in_width": MAX_ROWS,
     "out_width": MAX_ROWS,
@@ -83,6 +86,15 @@ def check_not_negative(name: str, value: float) -> None:
     """Raise a ValueError unless the value is 0 or greater, and not beyond its limit."""
     if not (_is_number(value) and 0.0 <= value <= _limit(name)):
         raise ValueError(Errors.E150.format(name=name, value=value, limit=_limit(name)))
+
+
+def import_extra(package: str) -> ModuleType:
+    """Import a package of the extra `generate`, or raise an ImportError that says how to install
+    it."""
+    try:
+        return import_module(package)
+    except ImportError as err:
+        raise ImportError(Errors.E153.format(package=package)) from err
 
 
 def _limit(name: str) -> float:

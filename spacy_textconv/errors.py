@@ -255,6 +255,38 @@ class Errors(metaclass=_WithCode):
         "`max_lengths` has {length} for a document, but each has to have room for at least 1 "
         "symbol."
     )
+    E153 = (
+        "The package '{package}' isn't installed. Install it with "
+        "`pip install spacy-textconv[generate]`."
+    )
+    E154 = (
+        "No pieces can be found with `max_symbols` = {value}. It has to be greater than the number "
+        "of different letters in the texts, which may not all be empty. sentencepiece says: "
+        "{reason}"
+    )
+    E160 = (
+        "The model of '{name}' ('{model}') doesn't write sequences. Use an architecture that does, "
+        "such as `spacy-textconv.Seq2Seq.v1`."
+    )
+    E161 = (
+        "None of the training documents of '{name}' has tokens and a text in `doc._.{target}` of "
+        'its reference. Read pairs with `spacy-textconv.PairsCorpus.v1` and `level` = "doc", or '
+        "store the documents with `DocBin(store_user_data=True)`, and without `gold_preproc` and "
+        "`max_length` of the corpus, which drop such texts."
+    )
+    E162 = (
+        "All {number} training documents of '{name}' have more tokens or a longer target than "
+        "`max_length` ({limit}) allows. Raise it, or cut the documents."
+    )
+    E163 = (
+        "`doc._.{target}` of {number} training documents of '{name}' is empty, such as that of "
+        "{text!r}. There is nothing to be learned from it: leave such documents out, or set it to "
+        "None."
+    )
+    E164 = (
+        "`target` is '{value}', but with `level` = \"doc\" it has to be an extension of documents, "
+        "such as '_.translation'."
+    )
 
 
 class Warnings(metaclass=_WithCode):
@@ -291,4 +323,12 @@ class Warnings(metaclass=_WithCode):
         "{impossible} of the {number} distinct targets of '{name}' are too long to be learned: "
         "{target!r} needs {needed} slots, but there are {slots} for {source!r}. Raise `stride` "
         "(now {stride}), `pad_before` or `pad_after` of its model."
+    )
+    W035 = (
+        "{long} of the {number} training documents of '{name}' have more tokens or a longer target "
+        "than `max_length` ({limit}) allows. They are left out."
+    )
+    W036 = (
+        "A document has {tokens} tokens, more than `max_length` of '{name}' ({limit}). Nothing is "
+        "written for it."
     )

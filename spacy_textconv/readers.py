@@ -1,13 +1,14 @@
 """Functions that configs name as readers."""
 
 from pathlib import Path
-from typing import Any, Callable, Dict, Iterable, Iterator, List, Optional, Union
+from typing import Any, Callable, Dict, Iterable, Iterator, List, Literal, Optional, Union
 
 import srsly
 from spacy.language import Language
-from spacy.tokens import Doc
+from spacy.tokens import Doc, Token
 from spacy.training import Example
 
+from .checks import check_choice
 from .errors import Errors
 from .models.attributes import check_writable, is_extension, register, write
 
@@ -16,9 +17,14 @@ COLUMNS = ("source", "target", "features")
 
 
 def create_pairs_corpus_v1(
-    *, path: Optional[Path], target: str, features: Optional[str] = None
+    *,
+    path: Optional[Path],
+    target: str,
+    features: Optional[str] = None,
+    level: Literal["token", "doc"] = "token",
 ) -> Callable[[Language], Iterable[Example]]:
-    """Create a reader of pairs of strings: each becomes a document with one token.
+    """Create a reader of pairs of strings: each source becomes a document, with a single token or
+    with those that the tokenizer finds.
 
     It reads tables without a header, with columns for source, target and, if wanted, features that
     are separated by ";", as those of UniMorph and SIGMORPHON 2018 are:
@@ -33,28 +39,41 @@ def create_pairs_corpus_v1(
         such as "_.inflection".
     features (Optional[str]): The extension that features are written to, in the predicted document
         as well; null to read none.
+    level (str): Whether targets and features are those of a "token", the only one of its document,
+        or of the "doc", where both are extensions.
     RETURNS (Callable[[Language], Iterable[Example]]): The reader.
     RAISES (ValueError): If a name is not one of these, or, when called, if the file can't be read.
     """
+    check_choice("level", level, ("token", "doc"))
+    if level == "doc" and not is_extension(target):
+        raise ValueError(Errors.E164.format(value=target))
     check_writable("target", target)
     if features is not None and not is_extension(features):
         raise ValueError(Errors.E120.format(value=features))
+    owner = Token if level == "token" else Doc
     for name in (target, features):
         if name is not None:
-            register(name)
+            register(name, owner)
 
     def read_pairs(nlp: Language) -> Iterator[Example]:
         if path is None or not Path(path).is_file():
             raise ValueError(Errors.E121.format(path=path))
         for pair in _read_file(Path(path)):
-            docs = [Doc(nlp.vocab, words=[pair["source"]], spaces=[False]) for _ in range(2)]
-            write(docs[1][0], target, pair["target"])
+            docs = [_make_doc(nlp, pair["source"], level) for _ in range(2)]
+            predicted, reference = docs if level == "doc" else [doc[0] for doc in docs]
+            write(reference, target, pair["target"])
             if features is not None:
-                for doc in docs:
-                    write(doc[0], features, pair["features"])
+                for item in (predicted, reference):
+                    write(item, features, pair["features"])
             yield Example(*docs)
 
     return read_pairs
+
+
+def _make_doc(nlp: Language, source: str, level: str) -> Doc:
+    if level == "doc":
+        return nlp.make_doc(source)
+    return Doc(nlp.vocab, words=[source], spaces=[False])
 
 
 def _read_file(path: Path) -> Iterator[Dict[str, str]]:

@@ -1,14 +1,20 @@
 """Strings as numbers, and back."""
 
+import re
 import unicodedata
-from typing import Iterable, List, Sequence, Set, Tuple
+from collections import Counter
+from itertools import chain
+from typing import Callable, Iterable, List, Optional, Protocol, Sequence, Set, Tuple
 
 import numpy
 from numpy import ndarray
 
 from ..layers import BLANK
 
-# What stands for all letters that are not among the symbols, and the number of the first letter.
+# A sequence is written between two symbols that mean nothing, as a blank does: one that is read
+# before its first symbol, and one that is written after its last.
+START = END = BLANK
+# What stands for all that is not among the symbols, and the number of the first that is.
 UNKNOWN = BLANK + 1
 SPECIAL = UNKNOWN + 1
 
@@ -49,10 +55,10 @@ class Symbols:
     def __len__(self) -> int:
         return SPECIAL + len(self.letters)
 
-    def encode(self, texts: Sequence[str]) -> Tuple[ndarray, ndarray]:
+    def encode(self, texts: Sequence[Sequence[str]]) -> Tuple[ndarray, ndarray]:
         """Turn texts into numbers, `UNKNOWN` for other letters.
 
-        texts (Sequence[str]): The texts.
+        texts (Sequence[Sequence[str]]): The letters of each text, such as the text itself.
         RETURNS (Tuple[ndarray, ndarray]): The numbers of all letters end to end, and how many each
             text has. *Shape:* (letters,), (texts,)
         """
@@ -70,3 +76,110 @@ class Symbols:
             letter if number == UNKNOWN else self.letters[number - SPECIAL]
             for number, letter in zip(numbers, copied, strict=True)
         )
+
+
+class SequenceSymbols(Protocol):
+    """What sequences are written with, each symbol with a number from `SPECIAL` on: letters, words
+    or pieces of words. Texts are read and written in the normal form of `normalize`. Those whose
+    symbols are all known are decoded to themselves, with all of their white space."""
+
+    @property
+    def labels(self) -> Tuple[str, ...]:
+        """The texts of the symbols, in the order of their numbers. Those of a text make the text,
+        but for the space before its first word or piece."""
+
+    def __len__(self) -> int:
+        """The number of symbols, with the special ones."""
+
+    def encode(self, texts: Sequence[str]) -> Tuple[ndarray, ndarray]:
+        """Turn texts into numbers, `UNKNOWN` for what is none of the symbols.
+
+        texts (Sequence[str]): The texts.
+        RETURNS (Tuple[ndarray, ndarray]): The numbers of all texts, end to end, and how many each
+            text has. *Shape:* (numbers in all,), (texts,)
+        """
+
+    def decode(self, numbers: Sequence[int]) -> str:
+        """Turn numbers into a text. The special ones add nothing to it."""
+
+
+class Letters:
+    """Letters as the symbols of sequences.
+
+    labels (Sequence[str]): The letters, all of them different.
+    """
+
+    def __init__(self, labels: Sequence[str] = ()):
+        self._symbols = Symbols(labels)
+
+    @property
+    def labels(self) -> Tuple[str, ...]:
+        return self._symbols.letters
+
+    def __len__(self) -> int:
+        return len(self._symbols)
+
+    def find_labels(
+        self, texts: Iterable[str], *, max_symbols: Optional[int] = None, min_count: int = 1
+    ) -> List[str]:
+        """List the symbols of texts in order.
+
+        texts (Iterable[str]): The texts.
+        max_symbols (Optional[int]): How many there are at most, of which the most frequent ones are
+            taken; None for all.
+        min_count (int): How often they are in the texts at least.
+        RETURNS (List[str]): The labels.
+        """
+        counts = Counter(chain.from_iterable(self._split(normalize(text)) for text in texts))
+        frequent = [label for label, count in counts.items() if count >= min_count]
+        frequent.sort(key=lambda label: (-counts[label], label))
+        return sorted(frequent[:max_symbols])
+
+    def encode(self, texts: Sequence[str]) -> Tuple[ndarray, ndarray]:
+        return self._symbols.encode([self._split(normalize(text)) for text in texts])
+
+    def decode(self, numbers: Sequence[int]) -> str:
+        known = (self.labels[number - SPECIAL] for number in numbers if number >= SPECIAL)
+        return normalize(self._join("".join(known)))
+
+    def _split(self, text: str) -> Sequence[str]:
+        return text
+
+    def _join(self, text: str) -> str:
+        return text
+
+
+def split_words(text: str) -> List[str]:
+    """Split a text where it has white space, with the space after each word."""
+    return re.findall(r"\S+ ?|\s", text)
+
+
+class Words(Letters):
+    """Words as the symbols of sequences. The space between two words belongs to the second one, and
+    the first of a text has one as well, so that a word is one symbol in most places: before a
+    period and at the beginning, too.
+
+    labels (Sequence[str]): The words, all of them different.
+    tokenize (Callable[[str], Sequence[str]]): Splits a text into words, each with the space after
+        it, as `text_with_ws` of spaCy's tokens.
+    """
+
+    def __init__(
+        self,
+        labels: Sequence[str] = (),
+        tokenize: Callable[[str], Sequence[str]] = split_words,
+    ):
+        super().__init__(labels)
+        self.tokenize = tokenize
+
+    def _split(self, text: str) -> Sequence[str]:
+        words = []
+        space = " " if text else ""
+        for token in self.tokenize(text):
+            word = token.removesuffix(" ")
+            words.append(space + word)
+            space = token[len(word) :]
+        return [word for word in (*words, space) if word]
+
+    def _join(self, text: str) -> str:
+        return text.removeprefix(" ")

@@ -1,6 +1,6 @@
 """What components read from tokens and write to them: attributes and extensions, by name."""
 
-from typing import List, Optional, Sequence
+from typing import List, Optional, Sequence, Type, Union
 
 import numpy
 from numpy import ndarray
@@ -42,10 +42,10 @@ def check_registered(name: str) -> None:
         raise ValueError(Errors.E110.format(name=name, bare=bare_name(name)))
 
 
-def register(name: str) -> None:
-    """Register an extension that isn't yet, as one without a value."""
-    if is_extension(name) and not Token.has_extension(bare_name(name)):
-        Token.set_extension(bare_name(name), default=None)
+def register(name: str, owner: Union[Type[Token], Type[Doc]] = Token) -> None:
+    """Register an extension of tokens or documents that isn't yet, as one without a value."""
+    if is_extension(name) and not owner.has_extension(bare_name(name)):
+        owner.set_extension(bare_name(name), default=None)
 
 
 def is_extension(name: str) -> bool:
@@ -69,12 +69,12 @@ def read(token: Token, name: str) -> Optional[str]:
     return getattr(token, f"{bare_name(name)}_")
 
 
-def write(token: Token, name: str, value: str) -> None:
-    """Write the text of an attribute or an extension."""
+def write(item: Union[Token, Doc], name: str, value: str) -> None:
+    """Write the text of an attribute of a token, or of an extension."""
     if is_extension(name):
-        token._.set(bare_name(name), value)
+        item._.set(bare_name(name), value)
     else:
-        setattr(token, f"{bare_name(name)}_", value)
+        setattr(item, f"{bare_name(name)}_", value)
 
 
 def is_set(token: Token, name: str) -> bool:
