@@ -1,0 +1,164 @@
+"""The fourth step, where sequences are written: decoders, for any number of symbols."""
+
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any, Callable, List, Literal, Optional, Sequence, Tuple, cast
+
+import numpy
+import torch
+from numpy import ndarray
+from thinc.api import Model
+from thinc.types import Floats2d
+from thinc.util import torch2xp
+from torch import Tensor
+
+from ..generation.symbols import START
+from ..layers import CausalDecoder, Writing
+from .wrap import converting, get_shim, tensor_to_array, to_tensor, wrap_module
+
+DEFAULT_DILATIONS = [1, 2, 4, 1]
+
+
+@dataclass(frozen=True)
+class SequenceBatch:
+    """Sequences of symbols, and what was read before they are written.
+
+    symbols (ndarray): The symbols of all sequences, end to end, each with a symbol for its start.
+        *Shape:* (symbols,)
+    lengths (Sequence[int]): The number of symbols of each sequence, with that for the start.
+    rows (Optional[Floats2d]): The rows that the sequences can look at, end to end. *Shape:* (rows,
+        width)
+    row_lengths (Sequence[int]): The number of rows of each sequence.
+    """
+
+    symbols: ndarray
+    lengths: Sequence[int]
+    rows: Optional[Floats2d] = None
+    row_lengths: Sequence[int] = ()
+
+    def with_rows(self, rows: Floats2d, row_lengths: Sequence[int]) -> "SequenceBatch":
+        """Give the sequences rows to look at."""
+        return replace(self, rows=rows, row_lengths=row_lengths)
+
+
+def starting(symbols: ndarray, lengths: ndarray) -> SequenceBatch:
+    """Begin sequences with a symbol for their start.
+
+    symbols (ndarray): The symbols of all sequences, end to end. *Shape:* (symbols,)
+    lengths (ndarray): The number of symbols of each sequence. *Shape:* (sequences,)
+    RETURNS (SequenceBatch): The sequences, each longer by one.
+    """
+    starts = lengths.cumsum() - lengths
+    return SequenceBatch(numpy.insert(symbols, starts, START), [*(lengths + 1).tolist()])
+
+
+DecoderT = Model[SequenceBatch, Floats2d]
+# A decoder has its size once the number of symbols and the width of the rows that it looks at are
+# known, if there are any.
+BuildDecoderT = Callable[[int, Optional[int]], DecoderT]
+
+
+def build_causal_conv_decoder_v1(
+    *,
+    width: int = 256,
+    kernel_size: int = 3,
+    dilations: List[int] = DEFAULT_DILATIONS,
+    block: Literal["conv", "gated", "bytenet", "separable"] = "gated",
+    dropout: Optional[float] = None,
+    mixed_precision: bool = False,
+) -> BuildDecoderT:
+    """Choose a decoder that writes from left to right: causal convolutions look back at what was
+    written (van den Oord et al. 2016, "WaveNet", section 2.1; Kalchbrenner et al. 2016, "Neural
+    machine translation in linear time", section 3), and attention in every layer at what was read
+    (Gehring et al. 2017, "Convolutional sequence to sequence learning", section 3.3). It doesn't
+    know where the rows come from that it looks at.
+
+    It looks back at `1 + (kernel_size - 1) * sum(dilations)` symbols.
+
+    width (int): The width of the vectors of symbols.
+    kernel_size (int): The number of symbols that each layer looks at: the last one, and those
+        before it.
+    dilations (List[int]): One number for each layer: the distance between these symbols.
+    block (str): What a layer does, as in `spacy-textconv.DilatedConvEncoder.v1`.
+    dropout (Optional[float]): The rate of dropout of the symbols' vectors, number by number, and
+        after each layer, one mask for each sequence and column; null follows `[training] dropout`.
+    mixed_precision (bool): Whether to compute in bfloat16 where the device has units for it.
+    RETURNS (Callable[[int, Optional[int]], Model[SequenceBatch, Floats2d]]): Builds the decoder,
+        for a number of symbols and the width of the rows: the logits of what follows each symbol.
+    RAISES (ValueError): If a setting is out of its range.
+    """
+    build = partial(
+        CausalDecoder,
+        width=width,
+        kernel_size=kernel_size,
+        dilations=dilations,
+        block=block,
+        dropout=dropout,
+    )
+    # What is wrong with a setting is found out now.
+    build(symbols=1)
+    return partial(_build_decoder, build, mixed_precision)
+
+
+def begin(
+    model: DecoderT, sequences: int, rows: Optional[Floats2d], row_lengths: Sequence[int]
+) -> Writing:
+    """Begin to write sequences. Has to be called, as all that is done with what it returns, while
+    the shim of the layer is `predicting`.
+
+    model (Model[SequenceBatch, Floats2d]): The decoder.
+    sequences (int): The number of sequences.
+    rows (Optional[Floats2d]): The rows that they can look at, end to end. *Shape:* (rows, width)
+    row_lengths (Sequence[int]): The number of rows of each sequence.
+    RETURNS (Writing): The sequences, without symbols.
+    """
+    decoder = cast(CausalDecoder, get_shim(model).module)
+    return decoder.begin(sequences, *_memory(model, rows, row_lengths))
+
+
+def attention(model: DecoderT, batch: SequenceBatch) -> ndarray:
+    """Tell where a decoder looks while it writes what follows each symbol.
+
+    model (Model[SequenceBatch, Floats2d]): The decoder.
+    batch (SequenceBatch): The sequences.
+    RETURNS (ndarray): *Shape:* (sequences, longest, most rows)
+    """
+    shim = get_shim(model)
+    inputs, _ = _convert_sequences(model, batch)
+    with shim.predicting():
+        return cast(CausalDecoder, shim.module).attention(*inputs).cpu().numpy()
+
+
+def _build_decoder(
+    build: Callable[..., CausalDecoder],
+    mixed_precision: bool,
+    symbols: int,
+    memory_width: Optional[int] = None,
+) -> DecoderT:
+    return wrap_module(
+        "causal_conv_decoder",
+        partial(build, symbols=symbols, memory_width=memory_width),
+        converting(_convert_sequences, tensor_to_array),
+        dims={"nO": symbols, "nI": memory_width},
+        mixed_precision=mixed_precision,
+    )
+
+
+def _convert_sequences(
+    model: DecoderT, batch: SequenceBatch
+) -> Tuple[List[Any], Callable[[List[Optional[Tensor]]], Optional[Floats2d]]]:
+    symbols = torch.from_numpy(batch.symbols).to(get_shim(model).device)
+    memory = _memory(model, batch.rows, batch.row_lengths)
+    inputs = [symbols, [*batch.lengths], *memory]
+    if not memory:
+        return inputs, lambda d_inputs: None
+    return inputs, lambda d_inputs: cast(Floats2d, torch2xp(cast(Tensor, d_inputs[2])))
+
+
+def _memory(
+    model: DecoderT, rows: Optional[Floats2d], row_lengths: Sequence[int]
+) -> Tuple[Tensor, ...]:
+    if rows is None:
+        return ()
+    lengths = numpy.array(row_lengths, dtype="int64")
+    return to_tensor(model, rows), torch.from_numpy(lengths).to(get_shim(model).device)

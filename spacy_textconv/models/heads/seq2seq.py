@@ -1,0 +1,199 @@
+"""Documents to sequences of symbols: an encoder, and a decoder that looks at what it gives out."""
+
+from functools import partial
+from itertools import accumulate
+from typing import Callable, List, NamedTuple, Optional, Sequence, Tuple, cast
+
+import numpy
+import torch
+import torch.nn.functional as F
+from numpy import ndarray
+from spacy.tokens import Doc
+from thinc.api import Model
+from thinc.types import Floats2d
+from thinc.util import torch2xp, xp2torch
+from torch import Tensor
+
+from ...generation.search import Hypothesis, beam_search, greedy
+from ...generation.symbols import END, SPECIAL, START
+from ..compose import check_tok2vec
+from ..decode import BuildDecoderT, DecoderT, SequenceBatch, attention, begin
+from ..shim import gradients
+from ..wrap import get_shim
+
+
+class Seq2SeqBatch(NamedTuple):
+    """Documents, and what some of them become.
+
+    docs (List[Doc]): The documents.
+    chosen (Sequence[int]): Which of them become a sequence, in their order.
+    sequences (SequenceBatch): What these become.
+    """
+
+    docs: List[Doc]
+    chosen: Sequence[int]
+    sequences: SequenceBatch
+
+
+Seq2SeqT = Model[Seq2SeqBatch, Floats2d]
+
+
+def build_seq2seq_v1(
+    *, tok2vec: Model[List[Doc], List[Floats2d]], decoder: BuildDecoderT
+) -> Model[Seq2SeqBatch, Floats2d]:
+    """Build a model that reads a document and writes a sequence of symbols (Sutskever et al. 2014,
+    "Sequence to sequence learning with neural networks"; with convolutions on both sides Gehring et
+    al. 2017, "Convolutional sequence to sequence learning").
+
+    tok2vec (Model[List[Doc], List[Floats2d]]): The encoder: what gives each document rows for the
+        decoder to look at. Token vectors, inline or by a listener, a transformer, or a model of
+        your own that gives vectors of what lies in `doc.user_data`, such as an image.
+    decoder (Callable[[int, Optional[int]], Model[SequenceBatch, Floats2d]]): The decoder, such as
+        `spacy-textconv.CausalConvDecoder.v1`.
+    RETURNS (Model[Seq2SeqBatch, Floats2d]): The model: the logits of what follows
+        each symbol of all sequences.
+    RAISES (ValueError): If the tok2vec is none.
+    """
+    check_tok2vec(tok2vec)
+    build_network = partial(_build_network, decoder, tok2vec.get_dim("nO"))
+    network = build_network(SPECIAL)
+    return Model(
+        "seq2seq",
+        forward,
+        init=init,
+        layers=[tok2vec, network],
+        dims={"nO": None},
+        refs={"tok2vec": tok2vec, "decoder": network},
+        attrs={
+            "resize_output": partial(resize_output, build_network),
+            "write": write,
+            "attend": attend,
+            "loss": sequence_loss_and_gradient,
+        },
+    )
+
+
+def _build_network(decoder: BuildDecoderT, memory_width: int, symbols: int) -> DecoderT:
+    return decoder(symbols, memory_width)
+
+
+def resize_output(build_network: Callable, model: Model, nO: int) -> None:
+    """Set the number of symbols, with a new decoder.
+
+    build_network (Callable[[int], Model]): Builds it.
+    model (Model): The model.
+    nO (int): The number of symbols.
+    """
+    model.replace_node(model.layers[-1], build_network(nO))
+    model.set_dim("nO", nO, force=True)
+
+
+def init(model: Seq2SeqT, X: Optional[List[Doc]] = None, Y: Optional[Floats2d] = None) -> None:
+    # Not by their references, which a copied model doesn't have.
+    tok2vec, network = model.layers
+    tok2vec.initialize(X=X)
+    network.initialize()
+
+
+def forward(
+    model: Seq2SeqT, batch: Seq2SeqBatch, is_train: bool
+) -> Tuple[Floats2d, Callable[[Floats2d], List[Doc]]]:
+    tok2vec, network = model.layers
+    xp = model.ops.xp
+    # A listener asks for all documents of its batch.
+    Xs, backprop_tok2vec = tok2vec(batch.docs, is_train)
+    chosen = [Xs[i] for i in batch.chosen]
+    lengths = [len(X) for X in chosen]
+    sequences = batch.sequences.with_rows(xp.concatenate(chosen), lengths)
+    scores, backprop_network = network(sequences, is_train)
+
+    def backprop(d_scores: Floats2d) -> List[Doc]:
+        d_rows = xp.split(backprop_network(d_scores), [*accumulate(lengths)][:-1])
+        dXs = [xp.zeros_like(X) for X in Xs]
+        for i, dX in zip(batch.chosen, d_rows, strict=True):
+            dXs[i] = dX
+        return backprop_tok2vec(dXs)
+
+    return scores, backprop
+
+
+def write(
+    model: Seq2SeqT,
+    docs: List[Doc],
+    *,
+    max_lengths: Sequence[int],
+    beam: int,
+    n_best: int,
+    length_penalty: float,
+) -> List[List[Hypothesis]]:
+    """Search for the sequences that documents become.
+
+    model (Model[Seq2SeqBatch, Floats2d]): The model.
+    docs (List[Doc]): The documents.
+    max_lengths (Sequence[int]): How many symbols each sequence has at most.
+    beam, n_best, length_penalty: As for `beam_search`.
+    RETURNS (List[List[Hypothesis]]): For each document `n_best` sequences, the best one first.
+    """
+    tok2vec, network = model.layers
+    Xs = tok2vec.predict(docs)
+    shim = get_shim(network)
+    limits = torch.tensor(max_lengths, device=shim.device)
+    with shim.predicting():
+        rows = model.ops.xp.concatenate(Xs)
+        writing = begin(network, len(docs), rows, [len(X) for X in Xs])
+        if beam == 1:
+            return [[one] for one in greedy(writing, start=START, end=END, max_lengths=limits)]
+        return beam_search(
+            writing,
+            start=START,
+            end=END,
+            max_lengths=limits,
+            beam=beam,
+            n_best=n_best,
+            length_penalty=length_penalty,
+        )
+
+
+def attend(model: Seq2SeqT, docs: List[Doc], sequences: SequenceBatch) -> List[ndarray]:
+    """Tell where the decoder looks while it writes sequences.
+
+    model (Model[Seq2SeqBatch, Floats2d]): The model.
+    docs (List[Doc]): The documents.
+    sequences (SequenceBatch): The sequence that each of them becomes.
+    RETURNS (List[ndarray]): For each document, how much the decoder looks at each of its rows when
+        it writes each symbol, the last one the end. *Shape:* (symbols, rows)
+    """
+    tok2vec, network = model.layers
+    Xs = tok2vec.predict(docs)
+    lengths = [len(X) for X in Xs]
+    weights = attention(network, sequences.with_rows(model.ops.xp.concatenate(Xs), lengths))
+    return [
+        looks[:length, :rows]
+        for looks, length, rows in zip(weights, sequences.lengths, lengths, strict=True)
+    ]
+
+
+@gradients()
+def sequence_loss_and_gradient(
+    logits: Floats2d, batch: SequenceBatch, label_smoothing: float = 0.0
+) -> Tuple[float, Floats2d]:
+    """Compute the negative logarithm of the probability of sequences, each up to its end.
+
+    logits (Floats2d): Those of what follows each symbol. *Shape:* (symbols, number of symbols)
+    batch (SequenceBatch): The sequences.
+    label_smoothing (float): The probability that is spread over all symbols (Szegedy et al. 2016,
+        "Rethinking the inception architecture for computer vision", section 7).
+    RETURNS (Tuple[float, Floats2d]): The mean over all symbols, and its gradient.
+    """
+    scores = xp2torch(logits, requires_grad=True)
+    targets = torch.from_numpy(next_symbols(batch)).to(scores.device)
+    loss = F.cross_entropy(scores, targets, label_smoothing=label_smoothing)
+    loss.backward()
+    return float(loss.detach()), cast(Floats2d, torch2xp(cast(Tensor, scores.grad)))
+
+
+def next_symbols(batch: SequenceBatch) -> ndarray:
+    """List what follows each symbol: the next one of its sequence, or the end."""
+    following = numpy.roll(batch.symbols, -1)
+    following[numpy.cumsum(batch.lengths) - 1] = END
+    return following
