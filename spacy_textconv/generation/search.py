@@ -182,7 +182,7 @@ def beam_search(
     best = totals.new_full((len(documents), n_best), -inf)
     lengths = torch.arange(int(max_lengths.max()) + 1 if len(documents) else 0)
     penalties = (((5 + lengths) / 6) ** length_penalty).to(totals)
-    found: List[List[Hypothesis]] = [[] for _ in max_lengths]
+    found: List[List[Hypothesis]] = [[] for _ in range(len(documents))]
     length = 0
     while len(documents):
         length += 1
