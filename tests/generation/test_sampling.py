@@ -48,7 +48,7 @@ def test_candidates_are_those_of_the_definitions(weights, temperature, top_k, to
 
 
 def test_just_enough_symbols_are_left():
-    log_probs = torch.tensor([[0.125, 0.5, 0.125, 0.25]]).log()
+    log_probs = torch.tensor([[0.125, 0.5, 0.125, 0.25]], dtype=torch.double).log()
     for top_p, number in ((0.5, 1), (0.51, 2), (0.75, 2), (0.76, 3), (1.0, 4)):
         [probabilities], [symbols] = Sampler(top_p=top_p).candidates(log_probs)
         assert symbols.tolist() == [1, 3, 0, 2]
