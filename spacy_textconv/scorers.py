@@ -6,6 +6,7 @@ from spacy.matcher.levenshtein import levenshtein
 from spacy.scorer import Scorer
 from spacy.training import Example
 
+from .checks import import_extra
 from .generation.symbols import normalize
 from .models.attributes import aligned, bare_name, read
 
@@ -45,6 +46,41 @@ def transducer_score(
     edits = sum(levenshtein(found, gold) for _, found, gold in triples)
     scores[f"{name}_cer"] = edits / letters if letters else None
     return scores
+
+
+def create_seq2seq_scorer_v1() -> Callable:
+    """Create the scorer of `textconv_seq2seq`."""
+    return seq2seq_score
+
+
+def seq2seq_score(examples: Iterable[Example], *, target: str, **cfg: Any) -> Dict[str, Any]:
+    """Compare the texts that documents have in an extension with those of the references, by
+    sacrebleu (Post 2018, "A call for clarity in reporting BLEU scores").
+
+    examples (Iterable[Example]): The examples. Those whose reference has no text are left out.
+    target (str): The extension: "translation" for `doc._.translation`.
+    RETURNS (Dict[str, Any]): `{target}_bleu` and `{target}_chrf`, those of the whole corpus of
+        texts as they are, from 0 to 1; `{target}_exact`, the share of texts that are equal; and
+        `{target}_signature`, a dictionary with sacrebleu's signatures of "bleu" and "chrf", which
+        tell how they were computed. None where there is nothing to score.
+    RAISES (ImportError): If sacrebleu isn't installed.
+    """
+    metrics = import_extra("sacrebleu").metrics
+    pairs = [
+        (normalize(eg.predicted._.get(target) or ""), normalize(eg.reference._.get(target)))
+        for eg in examples
+        if eg.reference._.get(target)
+    ]
+    names = ("bleu", "chrf", "exact", "signature")
+    if not pairs:
+        return {f"{target}_{name}": None for name in names}
+    found, gold = zip(*pairs, strict=True)
+    bleu, chrf = metrics.BLEU(), metrics.CHRF()
+    scores = [metric.corpus_score(found, [gold]).score / 100 for metric in (bleu, chrf)]
+    exact = sum(text == right for text, right in pairs) / len(pairs)
+    signatures = {"bleu": str(bleu.get_signature()), "chrf": str(chrf.get_signature())}
+    values = (*scores, exact, signatures)
+    return {f"{target}_{name}": value for name, value in zip(names, values, strict=True)}
 
 
 def _triples(example: Example, source: str, target: str) -> Iterable[Tuple[str, str, str]]:
