@@ -6,23 +6,27 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from importlib.metadata import EntryPoint, distribution
 from inspect import Parameter, cleandoc, getdoc, isclass, isfunction, ismodule, signature
+from pathlib import Path
 from pkgutil import resolve_name
 from string import Formatter
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 import typer
+from spacy import registry
 from spacy.language import Language
+from spacy.util import load_config
 from thinc.api import Config
 
 from spacy_textconv.cli import app
 from spacy_textconv.errors import Errors, Warnings
 
+CONFIGS = Path(__file__).parents[1] / "configs"
 # In a config, `@architectures = "name"` is the function `name` of the group `spacy_architectures`.
 SECTIONS = {
     "spacy_architectures": "model",
     "spacy_callbacks": "callback",
     "spacy_readers": "corpora.train",
-    "spacy_scorers": "components.tagger.scorer",
+    "spacy_scorers": "scorer",
 }
 LISTENER = {"@architectures": "spacy.Tok2VecListener.v1", "width": 128, "upstream": "tok2vec"}
 MAXIMUM = {"@architectures": "spacy-textconv.PoolAttend.v1", "width": 128, "pooling": "max"}
@@ -170,6 +174,35 @@ def describe_option(option: Any) -> str:
     return definition(term, sentences(option.help, said))
 
 
+def describe_configs() -> str:
+    """List the encoders of the complete configs, and how far they see."""
+    rows = ["| Config | Encoder | Width | Dilations | Block | Sees |"]
+    rows.append("| --- | --- | ---: | --- | --- | ---: |")
+    for path in sorted(CONFIGS.glob("*.cfg")):
+        encoder = find_section(load_config(path, interpolate=True)["components"], "encode")
+        if encoder is not None:
+            [model] = registry.resolve({"encoder": encoder}).values()
+            cells = [
+                f"`{path.name}`",
+                f"`{encoder['@architectures'].split('.')[1]}`",
+                encoder["width"],
+                ", ".join(map(str, encoder["dilations"])),
+                encoder.get("block", ""),
+                model.attrs["receptive_field"],
+            ]
+            rows.append(f"| {' | '.join(map(str, cells))} |")
+    return "\n".join(rows)
+
+
+def find_section(config: dict[str, Any], name: str) -> dict[str, Any] | None:
+    """Find the first section of a name, at any depth."""
+    sections = {key: value for key, value in config.items() if isinstance(value, dict)}
+    if name in sections:
+        return sections[name]
+    inside = (find_section(section, name) for section in sections.values())
+    return next(filter(None, inside), None)
+
+
 def describe_errors() -> str:
     """List all errors and warnings, by their codes."""
     return join(
@@ -279,6 +312,7 @@ DESCRIBE: dict[str, Callable[..., str]] = {
     "functions": describe_functions,
     "components": describe_components,
     "commands": describe_commands,
+    "configs": describe_configs,
     "errors": describe_errors,
     "python": describe_python,
 }

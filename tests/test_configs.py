@@ -9,7 +9,6 @@ import spacy
 from spacy import registry
 from spacy.cli.debug_config import debug_config
 from spacy.cli.train import train
-from spacy.tokens import Doc, DocBin
 from spacy.util import load_config, load_model_from_config
 from thinc.api import require_cpu, require_gpu
 
@@ -17,40 +16,6 @@ from .util import needs_gpu
 
 CONFIGS = sorted((Path(__file__).parents[1] / "configs").glob("*.cfg"))
 OVERRIDES = {"training.max_steps": 2, "training.eval_frequency": 1}
-
-
-@pytest.fixture(scope="module")
-def corpus(tmp_path_factory):
-    """A file of documents with every annotation that the configs train on."""
-    nlp = spacy.blank("en")
-    docs = []
-    for i in range(20):
-        tags = ["PROPN", "VERB", "DET", "NOUN", "PUNCT"]
-        doc = Doc(
-            nlp.vocab,
-            words=[["Anna", "Ben"][i % 2], "sees", "a", ["bird", "tree"][i // 2 % 2], "."],
-            tags=tags,
-            pos=tags,
-            morphs=["Number=Sing", "Tense=Pres", "", "Number=Sing", ""],
-            lemmas=[["Anna", "Ben"][i % 2], "see", "a", ["bird", "tree"][i // 2 % 2], "."],
-            heads=[1, 1, 3, 1, 1],
-            deps=["nsubj", "ROOT", "det", "dobj", "punct"],
-            ents=["B-PERSON", "O", "O", "O", "O"],
-        )
-        doc.spans["sc"] = [doc.char_span(0, len(doc[0]), label="PERSON")]
-        doc.cats = {"ANNA": float(i % 2 == 0), "BEN": float(i % 2 == 1)}
-        docs.append(doc)
-    path = tmp_path_factory.mktemp("corpus") / "docs.spacy"
-    DocBin(docs=docs).to_disk(path)
-    return str(path)
-
-
-@pytest.fixture(scope="module")
-def table(tmp_path_factory):
-    """A file of pairs of strings."""
-    path = tmp_path_factory.mktemp("table") / "pairs.tsv"
-    path.write_text("see\tsaw\tV;PST\nwalk\twalked\tV;PST\nsee\tsees\tV;3;SG\n", encoding="utf8")
-    return str(path)
 
 
 @pytest.fixture(scope="module")
