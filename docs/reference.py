@@ -32,10 +32,12 @@ LISTENER = {"@architectures": "spacy.Tok2VecListener.v1", "width": 128, "upstrea
 MAXIMUM = {"@architectures": "spacy-textconv.PoolAttend.v1", "width": 128, "pooling": "max"}
 ENCODER = {"@architectures": "spacy-textconv.DilatedConvEncoder.v1", "width": 128}
 # What the excerpts of configs have for arguments without a default.
+DECODER = {"@architectures": "spacy-textconv.CausalConvDecoder.v1"}
 EXAMPLES: dict[str, Any] = {
     "attend": {"max": MAXIMUM},
     "component": "ner",
     "corpus": "${corpora.dev}",
+    "decoder": DECODER,
     "encode": ENCODER,
     "exclusive_classes": True,
     "path": "${paths.train}",

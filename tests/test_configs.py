@@ -59,7 +59,7 @@ def overrides(corpus, request):
     """What makes the config of the test train on the tiny corpus."""
     path = request.getfixturevalue("path")
     skip_without_transformers(path)
-    data = request.getfixturevalue("table") if path.stem == "inflector" else corpus
+    data = request.getfixturevalue("table") if path.stem in ("inflector", "seq2seq") else corpus
     overrides = {**OVERRIDES, "paths.train": data, "paths.dev": data}
     if path.stem == "transformer":
         overrides["components.transformer.model.name"] = request.getfixturevalue("transformer")

@@ -27,7 +27,15 @@ PAGES = {
 FENCE = re.compile(r"^```(\S*)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 BLOCKS = [(page, *block) for page, text in PAGES.items() for block in FENCE.findall(text)]
 # What the pages load, as it is before training.
-PIPELINES = ("inflector", "ner", "tagger", "textcat")
+PIPELINES = {
+    "inflector": "inflector",
+    "ner": "ner",
+    "tagger": "tagger",
+    "textcat": "textcat",
+    "translator": "seq2seq",
+}
+# Those that learn from tables.
+TABLES = ("inflector", "translator")
 # What excerpts of configs refer to.
 REST = """
 [paths]
@@ -63,10 +71,10 @@ def folder(tmp_path_factory, corpus, table):
     for part in ("train", "dev"):
         (folder / f"{part}.spacy").symlink_to(corpus)
         (folder / f"{part}.tsv").symlink_to(table)
-    for name in PIPELINES:
-        data = table if name == "inflector" else corpus
+    for name, config in PIPELINES.items():
+        data = table if name in TABLES else corpus
         overrides = {"paths.train": data, "paths.dev": data}
-        nlp = init_nlp(load_config(ROOT / "configs" / f"{name}.cfg", overrides=overrides))
+        nlp = init_nlp(load_config(ROOT / "configs" / f"{config}.cfg", overrides=overrides))
         (folder / name).mkdir()
         nlp.to_disk(folder / name / "model-best")
     return folder

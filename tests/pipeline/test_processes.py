@@ -45,6 +45,14 @@ COMPONENTS = {
         "features": ["POS"],
         "memory": False,
     },
+    "textconv_seq2seq": {
+        "model": {
+            "tok2vec": listener(),
+            "decoder": {"@architectures": "spacy-textconv.CausalConvDecoder.v1", "width": 16},
+        },
+        "target": "_.summary",
+        "symbols": "words",
+    },
 }
 
 
@@ -65,6 +73,7 @@ def full_example(nlp):
     reference.spans["sc"] = [Span(reference, i, i + 2, label="CLAUSE") for i in (0, 4)]
     reference.cats = {"NEWS": 1.0, "SPORT": 0.0}
     lemmas = ["Anna", "see", "Oslo", ".", "Ben", "leave", "Paris", "."]
+    reference._.summary = "Travel news"
     for token, lemma in zip(reference, lemmas, strict=True):
         token.lemma_ = lemma
         token._.plural = f"{lemma}s" if token.pos_ == "PROPN" else lemma
@@ -93,7 +102,7 @@ from spacy.tokens import DocBin
 def found(docs):
     annotation, scores = [], []
     for doc in docs:
-        data = doc.to_json(underscore=["plural"])
+        data = doc.to_json(underscore=["plural", "summary"])
         candidates = [candidate for token in doc for candidate in token._.lemma_n_best]
         data["candidates"] = [text for text, _ in candidates]
         scores += [probability for _, probability in candidates]
@@ -130,6 +139,7 @@ def test_two_processes(tmp_path):
     assert [ent.text for ent in doc.ents] == ["Anna", "Ben"]
     assert [token.lemma_ for token in doc[:4]] == ["Anna", "see", "Oslo", "."]
     assert [token._.plural for token in doc[:4]] == ["Annas", "see", "Oslos", "."]
+    assert doc._.summary == "Travel news"
     assert len(list(doc.sents)) == len(doc.spans["sc"]) == 2 and str(doc[1].morph) == "Tense=Past"
     nlp.to_disk(tmp_path / "model")
     DocBin(docs=[doc], store_user_data=True).to_disk(tmp_path / "doc.spacy")
