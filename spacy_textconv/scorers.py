@@ -92,22 +92,3 @@ def _triples(example: Example, source: str, target: str) -> Iterable[Tuple[str, 
 
 def _accuracy(triples: List[Tuple[str, str, str]]) -> Any:
     return sum(found == gold for _, found, gold in triples) / len(triples) if triples else None
-
-
-def create_seq2seq_scorer_v1() -> Callable:
-    """Create the scorer of `textconv_seq2seq`."""
-    return seq2seq_score
-
-
-def seq2seq_score(examples: Iterable[Example], *, target: str, **cfg: Any) -> Dict[str, Any]:
-    """Compare the texts that documents have with those of the reference.
-
-    examples (Iterable[Example]): The examples.
-    target (str): The extension of documents that has the texts.
-    RETURNS (Dict[str, Any]): `{target}_exact`, the share of texts that are right, of those that the
-        reference has. None where there is nothing to score.
-    """
-    pairs = [(eg.predicted._.get(target), eg.reference._.get(target)) for eg in examples]
-    known = [(found, right) for found, right in pairs if right is not None]
-    exact = sum(found == right for found, right in known) / len(known) if known else None
-    return {f"{target}_exact": exact}
