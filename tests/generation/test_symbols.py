@@ -72,7 +72,9 @@ def tokens(labels=()):
 
 all_kinds = pytest.mark.parametrize("make", [Letters, Words, tokens])
 # With more white space than others have.
-TEXTS = st.lists(st.text(st.characters() | st.sampled_from(" \n\u2009\u0301ae.")), max_size=4)
+TEXTS = st.lists(
+    st.text(st.characters(codec="utf-8") | st.sampled_from(" \n\u2009\u0301ae.")), max_size=4
+)
 
 
 @all_kinds
