@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from ..checks import check_factor, check_positive
-from .search import Hypothesis, Writer, collect, stream
+from .search import Hypothesis, Writer, collect, largest, stream
 
 
 class Sampler:
@@ -64,14 +64,19 @@ class Sampler:
 
         log_probs (Tensor): The logarithms of the probabilities. *Shape:* (documents, symbols)
         RETURNS (Tuple[Tensor, Tensor]): The probabilities of the candidates, which are 0 for those
-            that are left out, and which symbols they are: the most probable first, of equal ones
-            that with the lower number. *Shapes:* (documents, candidates)
+            that are left out, and which symbols they are. If some are left out, the most probable
+            one is the first; of equal ones, that with the lower number. *Shapes:* (documents,
+            candidates)
         """
-        scores = log_probs.cpu().double()
-        scores, symbols = scores.sort(dim=1, descending=True, stable=True)
-        scores, symbols = scores[:, : self.top_k], symbols[:, : self.top_k]
+        scores = log_probs.cpu()
+        number = scores.shape[1]
+        if self.top_k is None and self.top_p is None:
+            symbols = torch.arange(number).expand(scores.shape)
+        else:
+            scores, symbols = largest(scores, self.top_k or number)
         # Without the greatest one, nothing is too large, however low the temperature.
-        probabilities = ((scores - scores[:, :1]) / self.temperature).softmax(dim=1)
+        scores = scores.double() - scores.amax(dim=1, keepdim=True)
+        probabilities = (scores / self.temperature).softmax(dim=1)
         if self.top_p is not None:
             before = probabilities.cumsum(dim=1) - probabilities
             probabilities = probabilities.masked_fill(before >= self.top_p, 0.0)

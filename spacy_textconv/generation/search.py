@@ -189,7 +189,7 @@ def beam_search(
         log_probs = writer.step(symbols.flatten())
         longer = totals[:, :, None] + log_probs.view(*totals.shape, -1)
         width = totals.shape[1]
-        totals, indices = _largest(longer.flatten(1), beam)
+        totals, indices = largest(longer.flatten(1), beam)
         parents, symbols = indices // longer.shape[2], indices % longer.shape[2]
         written = torch.cat([_take(written, parents), symbols[:, :, None]], dim=2)
 
@@ -223,6 +223,21 @@ def beam_search(
     ]
 
 
+def largest(x: Tensor, number: int) -> Tuple[Tensor, Tensor]:
+    """Find the largest numbers of each row, of equal ones the first.
+
+    x (Tensor): *Shape:* (rows, columns)
+    number (int): How many of each row. If there are fewer, it is all of them.
+    RETURNS (Tuple[Tensor, Tensor]): The numbers, the largest first, and their columns. *Shapes:*
+        (rows, number)
+    """
+    values, columns = x.topk(min(number + 1, x.shape[1]))
+    # `topk` takes any of equal numbers, which would depend on what else is in the batch.
+    if bool((values[:, 1:] == values[:, :-1]).any()):
+        values, columns = x.sort(dim=1, descending=True, stable=True)
+    return values[:, :number], columns[:, :number]
+
+
 def _first(start: Union[int, Tensor], max_lengths: Tensor) -> Tensor:
     """Give each document the symbol that it starts with. *Shape:* (documents,)"""
     if len(max_lengths) and int(max_lengths.min()) < 1:
@@ -240,13 +255,3 @@ def _take(written: Tensor, columns: Tensor) -> Tensor:
     """Take sequences of each document. *Shape:* (documents, sequences, length), (documents,
     sequences taken) -> (documents, sequences taken, length)"""
     return written.gather(1, columns[:, :, None].expand(-1, -1, written.shape[2]))
-
-
-def _largest(x: Tensor, number: int) -> Tuple[Tensor, Tensor]:
-    """Find the largest numbers of each row, as many as there are, and their indices; of equal ones
-    the first."""
-    values, indices = x.topk(min(number + 1, x.shape[1]))
-    # `topk` takes any of equal numbers, which would depend on what else is in the batch.
-    if bool((values[:, 1:] == values[:, :-1]).any()):
-        values, indices = x.sort(dim=1, descending=True, stable=True)
-    return values[:, :number], indices[:, :number]
