@@ -8,7 +8,6 @@ from spacy.cli._util import Arg, Opt, import_code, setup_gpu
 from wasabi import msg
 
 from ..errors import Errors
-from ..explain import explain, render
 from ._app import app
 
 
@@ -52,6 +51,9 @@ def explain_cli(
         nlp = util.load_model(model)
     except (OSError, ValueError) as err:
         msg.fail(Errors.E047.format(reason=err), exits=1)
+    # What needs torch is imported when a command runs, so that others start as fast as without.
+    from ..explain import explain, render
+
     try:
         explanations = explain(nlp, texts, component=component, label=label)
     except ValueError as err:
