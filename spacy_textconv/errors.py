@@ -246,6 +246,23 @@ class Errors(metaclass=_WithCode):
         "have features, separated by tabs, or as `source`, `target` and `features` of an object in "
         "a file that ends in `.jsonl`. The source has at least one letter."
     )
+    E140 = (
+        "Line {number} of {path} is no document: {reason}. It has to be text in UTF-8 and, in a "
+        "`.jsonl` file, an object with a `text`, with or without a `meta`."
+    )
+    E141 = "There is nothing to annotate in {path}. Give a file, or a folder of files, of: {types}"
+    E142 = "The file {path} can't be read: {reason}. It has to be a `DocBin`, as spaCy writes it."
+    E143 = "The folder {path} has other files in it, which stay as they are. Give a new folder."
+    E144 = (
+        "The folder {path} has documents of another run: {settings} was different. To go on with "
+        "it, give what it was called with, otherwise a new folder."
+    )
+    E145 = "All documents are in {path} already. Give a new folder to annotate them again."
+    E146 = (
+        "The {n_docs} documents of {path} from {start} to {stop} (bytes; of a `.spacy` file, "
+        "documents) can't be annotated: {reason}"
+    )
+    E147 = "Ray is missing: {reason}. Install it with `pip install 'spacy-textconv[ray]'`."
     E150 = "`{name}` is {value!r}, but has to be at least 0 and at most {limit:,}."
     E151 = (
         "`n_best` is {n_best} and `beam` is {beam}, but a beam finds at most as many results as it "

@@ -1,6 +1,7 @@
 """The commands `python -m spacy textconv`, which spaCy finds through an entry point."""
 
 from ._app import app
+from .annotate import annotate_cli
 from .explain import explain_cli
 
-__all__ = ["app", "explain_cli"]
+__all__ = ["annotate_cli", "app", "explain_cli"]
