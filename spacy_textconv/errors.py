@@ -263,6 +263,7 @@ class Errors(metaclass=_WithCode):
         "documents) can't be annotated: {reason}"
     )
     E147 = "Ray is missing: {reason}. Install it with `pip install 'spacy-textconv[ray]'`."
+    E148 = "There is no encoder of `spacy-textconv` in {path}, and so no field to be shown."
     E150 = "`{name}` is {value!r}, but has to be at least 0 and at most {limit:,}."
     E151 = (
         "`n_best` is {n_best} and `beam` is {beam}, but a beam finds at most as many results as it "
