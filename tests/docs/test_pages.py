@@ -19,7 +19,7 @@ from weasel.util import load_project_config
 
 from .test_reference import DOCS, ROOT, reference
 
-PATHS = [*DOCS.glob("**/*.md")]
+PATHS = [*ROOT.glob("*.md"), *DOCS.glob("**/*.md")]
 PAGES = {
     path.relative_to(ROOT).as_posix(): reference.fill_page(path.read_text(encoding="utf8"))
     for path in sorted(PATHS)
