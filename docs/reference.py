@@ -113,6 +113,8 @@ def example_config(entry_point: EntryPoint) -> Config:
     registry = entry_point.group.removeprefix("spacy_")
     section: dict[str, Any] = {f"@{registry}": entry_point.name}
     for name, default in defaults(entry_point.load()).items():
+        if default is Parameter.empty and name not in EXAMPLES:
+            raise LookupError(f"`EXAMPLES` needs a value for `{name}` of {entry_point.name}.")
         section[name] = EXAMPLES[name] if default is Parameter.empty else default
     for name in reversed(SECTIONS[entry_point.group].split(".")):
         section = {name: section}

@@ -54,6 +54,7 @@ gold_preproc = false
 path = ${paths.dev}
 gold_preproc = false
 """
+COMMANDS: Any = get_command(app)
 TOOLS = ("lint-imports", "mypy", "ruff", "sphinx-build")
 
 
@@ -143,7 +144,7 @@ def check_command(words: list[str]) -> None:
 
 
 def check_command_of_spacy(words: list[str]) -> None:
-    command: Any = get_command(app)
+    command = COMMANDS
     while hasattr(command, "commands"):
         command, words = command.commands[words[0]], words[1:]
     # Reads the options, and looks for the files.
