@@ -97,13 +97,14 @@ def describe_functions(group: str, *modules: str) -> str:
 
 def describe_function(entry_point: EntryPoint) -> str:
     function = entry_point.load()
-    docstring = Docstring.of(function)
+    # What the scores are is said by what a scorer's function creates.
+    functions = [function, function()] if entry_point.group == "spacy_scorers" else [function]
     return join(
         heading(entry_point.name),
         config_block(example_config(entry_point)),
-        docstring.text,
+        (Docstring.of(described).text for described in functions),
         arguments(function),
-        results(docstring),
+        results(Docstring.of(functions[-1])),
     )
 
 
