@@ -19,6 +19,9 @@ spacy.blank("en")
 
 COMMANDS = [entry_point for entry_point in ENTRY_POINTS if entry_point.group == "spacy_cli"]
 FUNCTIONS = [entry_point for entry_point in ENTRY_POINTS if entry_point not in COMMANDS]
+ARCHITECTURES = [
+    entry_point for entry_point in ENTRY_POINTS if entry_point.group == "spacy_architectures"
+]
 
 DILATED, DENSE, CONV, PYRAMID = (
     {"@architectures": f"spacy-textconv.{name}.v1", "width": 8}
