@@ -126,6 +126,7 @@ class Errors(metaclass=_WithCode):
     E046 = "Give either `--text` or `--input`, with something in it to be explained."
     E047 = "The pipeline can't be loaded: {reason}"
     E048 = "The file {path} is no text in UTF-8: {reason}. Convert it first."
+    E049 = "The pipeline {name} has no word vectors. Give one that has, or leave `--vectors` out."
     E060 = (
         "A string of a document is missing in the vocab. Most likely it was freed at the end of an "
         "`nlp.memory_zone()`, of this or of another thread: it frees the strings of all threads "
@@ -264,6 +265,10 @@ class Errors(metaclass=_WithCode):
     )
     E147 = "Ray is missing: {reason}. Install it with `pip install 'spacy-textconv[ray]'`."
     E148 = "There is no encoder of `spacy-textconv` in {path}, and so no field to be shown."
+    E149 = (
+        "There is no recipe for {names}. Give `--pipeline` some of: {choices}; and add others to "
+        "the config by hand."
+    )
     E150 = "`{name}` is {value!r}, but has to be at least 0 and at most {limit:,}."
     E151 = (
         "`n_best` is {n_best} and `beam` is {beam}, but a beam finds at most as many results as it "
