@@ -1,14 +1,16 @@
 """Pictures of the commands. Needs matplotlib."""
 
 from pathlib import Path
-from typing import Dict, List
+from typing import Any, Dict, List
 
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from ._fields import ByDistance, Layer
 
 # After Okabe and Ito, whose colours colour-blind readers can tell apart.
-BLUE, LIGHT_BLUE = "#0072B2", "#9ECAE1"
+BLUE, ORANGE, GREEN = "#0072B2", "#E69F00", "#009E73"
+LIGHT_BLUE, GREY = "#9ECAE1", "#6E7781"
 
 
 def plot_fields(
@@ -37,3 +39,35 @@ def plot_fields(
         axes.bar(list(shares), list(shares.values()), color=BLUE)
         axes.set(title=f"{name}, measured", xlabel="Distance", ylabel="Part of the gradient")
     figure.savefig(path)
+
+
+def plot_calibration(result: Dict[str, Any], path: Path) -> None:
+    """Draw what `measure_calibration` gives."""
+    figure = Figure(figsize=(9, 4), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    _draw_reliability(left, result)
+    _draw_thresholds(right, result["thresholds"])
+    figure.savefig(path)
+
+
+def _draw_reliability(axes: Axes, result: Dict[str, Any]) -> None:
+    """A bar for each bin, with a dot at its mean probability: calibrated where dots lie on the
+    diagonal. The numbers at the bottom count predictions."""
+    for b in result["bins"]:
+        width = b["upper"] - b["lower"]
+        bar = {"width": width, "align": "edge", "color": LIGHT_BLUE, "edgecolor": "white"}
+        axes.bar(b["lower"], b["accuracy"], **bar)
+        axes.plot(b["probability"], b["accuracy"], "o", color=BLUE, clip_on=False)
+        axes.annotate(f"{b['n']:,}", (b["lower"] + width / 2, 0.02), ha="center")
+    axes.plot([0, 1], [0, 1], "--", color=GREY, linewidth=1)
+    title = f"Calibration error {result['ece']:.3f}, {result['n']:,} predictions"
+    axes.set(xlim=(0, 1), ylim=(0, 1), xlabel="Probability", ylabel="Correct", title=title)
+
+
+def _draw_thresholds(axes: Axes, rows: List[Dict[str, float]]) -> None:
+    thresholds = [row["threshold"] for row in rows]
+    lines = {"p": ("Precision", BLUE), "r": ("Recall", ORANGE), "f": ("F1", GREEN)}
+    for key, (label, color) in lines.items():
+        axes.plot(thresholds, [row[key] for row in rows], label=label, color=color)
+    axes.legend()
+    axes.set(xlim=(0, 1), ylim=(0, 1), xlabel="Threshold", title="Less probable ones left out")

@@ -6,9 +6,6 @@ from typing import Any
 import numpy
 import pytest
 import spacy
-import srsly
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from spacy.language import Language
 from spacy.tokens import Doc, DocBin, Span, SpanGroup
 from spacy.training import Corpus
@@ -92,8 +89,8 @@ def find_toy_entities(doc: Doc) -> Doc:
 
 @pytest.fixture(scope="module")
 def scripts() -> SimpleNamespace:
-    """The scripts, two of which import a third."""
-    names = ["convert", "errors", "calibration", "report"]
+    """The scripts, one of which imports a third."""
+    names = ["convert", "errors"]
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(SCRIPTS)
         modules = {name: import_file(f"ner_{name}", SCRIPTS / f"{name}.py") for name in names}
@@ -217,17 +214,6 @@ def test_every_data_set_has_its_three_files(project: Path):
     assert {asset["dest"] for asset in config["assets"]} == names
 
 
-def test_report_takes_the_mean_of_seeds(scripts, tmp_path, capsys):
-    runs = {"ours-seed0": 0.5, "ours-seed12": 0.25, "a-seed-peer-seed0": 0.125}
-    for name, f in runs.items():
-        scores = {"ents_p": f / 2, "ents_r": 2 * f, "ents_f": f, "speed": 10000 * f}
-        srsly.write_json(tmp_path / f"{name}.json", scores)
-    scripts.report.main(tmp_path)
-    rows = [line.split() for line in capsys.readouterr().out.splitlines()]
-    assert ["ours", "2", "18.75", "75.00", "37.50", "3,750"] in rows
-    assert ["a-seed-peer", "1", "6.25", "25.00", "12.50", "1,250"] in rows
-
-
 def test_errors_page_shows_docs_with_errors_only(scripts, toy, lang, tmp_path):
     page = draw_errors(scripts, toy.pipeline, toy.corpus, tmp_path)
     assert re.findall(r"<h2.*?>(.*?)</h2>", page) == ["Docs with errors: 2 of 4", "Doc 2", "Doc 3"]
@@ -264,51 +250,3 @@ def find_marks(page: str) -> list[tuple[str, str, str]]:
     """The color, the text and the label of every entity."""
     pattern = r"<mark[^>]*background: (#\w+).*?>\s*(\S+)\s*<span[^>]*>(.*?)</span>"
     return re.findall(pattern, page, flags=re.DOTALL)
-
-
-def test_calibration_equals_the_one_computed_by_hand(scripts, toy, tmp_path):
-    path = tmp_path / "metrics" / "calibration.json"
-    scripts.calibration.main(toy.pipeline, toy.corpus, path)
-    result = srsly.read_json(path)
-    assert result["n_entities"] == 5
-    # Ural; May and Rome twice, one of which is correct; Ada
-    keys = ["lower", "upper", "n_entities", "probability", "accuracy"]
-    assert [[b[key] for key in keys] for b in result["bins"]] == [
-        pytest.approx([0.4, 0.5, 1, 0.5, 1]),
-        pytest.approx([0.6, 0.7, 3, (0.640625 * 2 + 0.625) / 3, 1 / 3]),
-        pytest.approx([0.9, 1, 1, 0.9375, 1]),
-    ]
-    assert result["ece"] == pytest.approx((0.5 + (0.640625 * 2 + 0.625 - 1) + 0.0625) / 5)
-    scores = {
-        round(row["threshold"], 2): [row["p"], row["r"], row["f"]] for row in result["thresholds"]
-    }
-    # Nothing is left from 0.95 on
-    assert list(scores) == [round(0.05 * i, 2) for i in range(19)]
-    # Ural, right on the threshold, is kept; six entities are gold
-    assert scores[0] == scores[0.5] == pytest.approx([3 / 5, 3 / 6, 6 / 11])
-    assert scores[0.55] == pytest.approx([2 / 4, 2 / 6, 4 / 10])
-    assert scores[0.9] == pytest.approx([1, 1 / 6, 2 / 7])
-    assert path.with_suffix(".svg").read_text(encoding="utf8").startswith("<?xml")
-
-
-def test_calibration_needs_probabilities(scripts, toy, tmp_path):
-    with pytest.raises(SystemExit):
-        scripts.calibration.main(toy.plain, toy.corpus, tmp_path / "calibration.json")
-
-
-@settings(deadline=None, max_examples=50)
-@given(st.lists(st.tuples(st.floats(0, 1), st.booleans()), min_size=1, max_size=30))
-def test_calibration_error_equals_its_definition(scripts, found):
-    scores, correct = numpy.array(found, dtype=float).T
-    bins = scripts.calibration.reliability(scores, correct)
-    expected = 0.0
-    for m in range(1, 11):
-        members = [
-            (score, right)
-            for score, right in found
-            if (m - 1) / 10 < score <= m / 10 or (m == 1 and score == 0)
-        ]
-        gap = sum(right for _, right in members) - sum(score for score, _ in members)
-        expected += abs(gap) / len(found)
-    assert scripts.calibration.calibration_error(bins) == pytest.approx(expected)
-    assert sum(b["n_entities"] for b in bins) == len(found)

@@ -1,4 +1,3 @@
-import math
 import re
 from pathlib import Path
 from types import SimpleNamespace
@@ -9,8 +8,6 @@ import numpy
 import pytest
 import spacy
 import srsly
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from matplotlib.figure import Figure
 from spacy.language import Language
 from spacy.tokens import Doc, DocBin
@@ -45,8 +42,8 @@ def think_of_colours(doc: Doc) -> Doc:
 
 @pytest.fixture(scope="module")
 def scripts() -> SimpleNamespace:
-    """The scripts, two of which import a third."""
-    names = ["classify", "convert", "evaluate", "confusion", "calibration", "report"]
+    """The scripts, one of which imports another."""
+    names = ["classify", "convert", "evaluate", "confusion"]
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(PROJECT / "scripts")
         modules = {
@@ -246,18 +243,6 @@ def test_evaluation_measures_accuracy(scripts, tmp_path):
     assert scores["speed"] > 0 and "token_acc" not in scores
 
 
-def test_report_takes_the_mean_of_seeds(scripts, tmp_path, capsys):
-    runs = {"ours-seed0": 0.5, "ours-seed1": 0.25, "ours-seed12": 0.75, "a-seed-peer-seed0": 0.125}
-    for name, f in runs.items():
-        scores = {"cats_micro_f": f, "cats_macro_f": f / 2, "speed": 10000 * f}
-        srsly.write_json(tmp_path / f"{name}.json", scores)
-    (tmp_path / "ours-seed0").mkdir()
-    scripts.report.main(tmp_path)
-    rows = [line.split() for line in capsys.readouterr().out.splitlines()]
-    assert ["ours", "3", "50.00", "±", "25.00", "25.00", "±", "12.50", "5,000"] in rows
-    assert ["a-seed-peer", "1", "12.50", "6.25", "1,250"] in rows
-
-
 def test_predictions_are_in_the_order_of_labels(scripts, toy):
     predictions = scripts.classify.classify_corpus(toy.pipeline, toy.corpus)
     assert predictions.labels == ["B", "G", "R"]
@@ -286,38 +271,3 @@ def test_confusion_has_its_numbers_in_the_right_places(scripts):
     numpy.testing.assert_allclose(axes.images[0].get_array(), [[3 / 1203, 1200 / 1203], [0, 0]])
     assert [label.get_text() for label in axes.get_yticklabels()] == ["no", "yes"]
     assert axes.yaxis_inverted() and axes.get_ylabel() == "Gold"
-
-
-def test_calibration_equals_the_one_computed_by_hand(scripts, toy, tmp_path):
-    path = tmp_path / "metrics" / "calibration.json"
-    scripts.calibration.main(toy.pipeline, toy.corpus, path)
-    result = srsly.read_json(path)
-    assert result["n_docs"] == 6
-    assert result["accuracy"] == pytest.approx(4 / 6)
-    assert result["probability"] == pytest.approx((2 * 0.75 + 0.71875 + 0.625 + 0.5 + 1) / 6)
-    # Blue; green; red twice and scarlet, which is wrong; teal, which is wrong too
-    keys = ["lower", "upper", "n_docs", "probability", "accuracy"]
-    assert [[b[key] for key in keys] for b in result["bins"]] == [
-        pytest.approx([0.4, 0.5, 1, 0.5, 1]),
-        pytest.approx([0.6, 0.7, 1, 0.625, 1]),
-        pytest.approx([0.7, 0.8, 3, 2.21875 / 3, 2 / 3]),
-        pytest.approx([0.9, 1, 1, 1, 0]),
-    ]
-    assert result["ece"] == pytest.approx((0.5 + 0.375 + 0.21875 + 1) / 6)
-    assert path.with_suffix(".svg").read_text(encoding="utf8").startswith("<?xml")
-
-
-@settings(deadline=None, max_examples=50)
-@given(st.lists(st.tuples(st.floats(0.5, 1), st.booleans()), min_size=1, max_size=30))
-def test_calibration_error_equals_its_definition(scripts, found):
-    probability, correct = numpy.array(found, dtype=float).T
-    both = numpy.stack([probability, 1 - probability], axis=1)
-    gold = numpy.where(correct, both.argmax(axis=1), 1 - both.argmax(axis=1))
-    result = scripts.calibration.measure(scripts.classify.Predictions(["a", "b"], gold, both))
-    expected = 0.0
-    for m in range(1, 11):
-        members = [(p, right) for p, right in found if math.ceil(p * 10) == m]
-        gap = sum(right for _, right in members) - sum(p for p, _ in members)
-        expected += abs(gap) / len(found)
-    assert result["ece"] == pytest.approx(expected)
-    assert sum(b["n_docs"] for b in result["bins"]) == len(found)
