@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 import spacy_textconv.cli  # noqa: F401
 from spacy_textconv.cli.init_config import COMPONENTS
 
-from ..test_configs import OVERRIDES, corpus  # noqa: F401
+from ..test_configs import OVERRIDES
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 TEXTCAT = ("--pipeline", "textcat")
