@@ -1,7 +1,7 @@
 """Words and parts of words, which sentencepiece finds in texts."""
 
 from io import BytesIO
-from typing import Iterable, Sequence, Tuple
+from typing import Iterable, List, Sequence, Tuple
 
 import numpy
 from numpy import ndarray
@@ -81,3 +81,9 @@ class Pieces:
 
     def decode(self, numbers: Sequence[int]) -> str:
         return normalize(self._processor.decode([int(n) for n in numbers if n >= SPECIAL]))
+
+    def split(self, text: str) -> List[str]:
+        # Of what is unknown, it is the text itself.
+        pieces = self._processor.encode(normalize(text), out_type=str)
+        first, *rest = [piece.replace(SPACE, " ") for piece in pieces] or [""]
+        return [first.removeprefix(" "), *rest] if text else []

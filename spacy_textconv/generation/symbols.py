@@ -102,6 +102,9 @@ class SequenceSymbols(Protocol):
     def decode(self, numbers: Sequence[int]) -> str:
         """Turn numbers into a text. The special ones add nothing to it."""
 
+    def split(self, text: str) -> List[str]:
+        """Split a text into what each of its numbers stands for. All parts together are the text."""
+
 
 class Letters:
     """Letters as the symbols of sequences.
@@ -141,6 +144,10 @@ class Letters:
     def decode(self, numbers: Sequence[int]) -> str:
         known = (self.labels[number - SPECIAL] for number in numbers if number >= SPECIAL)
         return normalize(self._join("".join(known)))
+
+    def split(self, text: str) -> List[str]:
+        first, *rest = self._split(normalize(text)) or [""]
+        return [self._join(first), *rest] if text else []
 
     def _split(self, text: str) -> Sequence[str]:
         return text

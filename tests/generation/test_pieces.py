@@ -30,6 +30,7 @@ def test_texts_of_known_letters_are_decoded_to_themselves(texts):
         assert PIECES.decode([START, *part, UNKNOWN, END]) == normalize(text)
         labels = "".join(PIECES.labels[number - SPECIAL] for number in part)
         assert labels == " " * bool(text) + normalize(text)
+        assert len(PIECES.split(text)) == length
     assert rest == []
 
 
@@ -39,6 +40,8 @@ def test_other_letters_are_unknown(text):
     decoded = PIECES.decode(numbers.tolist())
     assert (UNKNOWN in numbers) == (not set(normalize(text)) <= set(LETTERS))
     assert set(decoded) <= set(LETTERS)
+    parts = PIECES.split(text)
+    assert "".join(parts) == normalize(text) and len(parts) == len(numbers)
 
 
 def test_frequent_words_are_pieces():

@@ -88,6 +88,8 @@ def test_texts_of_known_symbols_are_decoded_to_themselves(make, texts):
         assert all(SPECIAL <= number < len(symbols) for number in part)
         assert symbols.decode(part) == normalize(text)
         assert symbols.decode([START, *part, UNKNOWN, END]) == normalize(text)
+        parts = symbols.split(text)
+        assert "".join(parts) == normalize(text) and len(parts) == length
     assert rest == []
 
 
