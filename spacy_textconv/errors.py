@@ -310,6 +310,16 @@ class Errors(metaclass=_WithCode):
         "`target` is '{value}', but with `level` = \"doc\" it has to be an extension of documents, "
         "such as '_.translation'."
     )
+    E180 = (
+        "The model of '{name}' ('{model}') is no language model. Use an architecture that is, such "
+        "as `spacy-textconv.CausalLM.v1`."
+    )
+    E181 = (
+        "There are no symbols that '{name}' could learn from: the training documents are empty, or "
+        "none of their letters is there `min_count` ({value}) times. Give it texts, or lower "
+        "`min_count`."
+    )
+    E182 = "There is no unit {unit}: the last layer has the units 0 to {last}."
 
 
 class Warnings(metaclass=_WithCode):

@@ -92,3 +92,25 @@ def _triples(example: Example, source: str, target: str) -> Iterable[Tuple[str, 
 
 def _accuracy(triples: List[Tuple[str, str, str]]) -> Any:
     return sum(found == gold for _, found, gold in triples) / len(triples) if triples else None
+
+
+def create_lm_scorer_v1() -> Callable:
+    """Create the scorer of `textconv_lm`."""
+    return lm_score
+
+
+def lm_score(examples: Iterable[Example], **cfg: Any) -> Dict[str, Any]:
+    """Tell how well a language model predicts texts.
+
+    examples (Iterable[Example]): The examples.
+    RETURNS (Dict[str, Any]): `bits_per_character`, the surprise of all texts divided by the number
+        of their letters: the lower, the better. As spaCy looks for the highest score, `lm_score` is
+        the geometric mean of the probabilities of letters, 2 to the power of minus that: like other
+        scores, it is between 0 and 1. None where there is nothing to score.
+    """
+    docs = [eg.predicted for eg in examples if eg.predicted._.surprise is not None]
+    letters = sum(len(doc.text) for doc in docs)
+    if not letters:
+        return {"lm_score": None, "bits_per_character": None}
+    bits = sum(float(doc._.surprise.sum(dtype="float64")) for doc in docs) / letters
+    return {"lm_score": 2.0**-bits, "bits_per_character": bits}

@@ -103,7 +103,7 @@ class SequenceSymbols(Protocol):
         """Turn numbers into a text. The special ones add nothing to it."""
 
     def split(self, text: str) -> List[str]:
-        """Split a text into what each of its numbers stands for. All parts together are the text."""
+        """Split a text into what its numbers stand for. Together, the parts are the text."""
 
 
 class Letters:

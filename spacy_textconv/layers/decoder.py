@@ -141,9 +141,23 @@ class CausalDecoder(nn.Module):
             (sequences,)
         RETURNS (Tensor): The logits of the next symbol. *Shape:* (total, symbols)
         """
+        return self._score(self.encode(symbols, lengths, rows, row_lengths))
+
+    def encode(
+        self,
+        symbols: Tensor,
+        lengths: List[int],
+        rows: Optional[Tensor] = None,
+        row_lengths: Optional[Tensor] = None,
+    ) -> Tensor:
+        """Compute what the scores of what follows each symbol are made from. Arguments are those of
+        `forward`.
+
+        RETURNS (Tensor): *Shape:* (total, width)
+        """
         packing = Packing(lengths, self.stack.gap, symbols.device)
         x, _ = self._read(symbols, packing, self._remember(rows, row_lengths))
-        return self._score(x.index_select(0, packing.document_rows))
+        return x.index_select(0, packing.document_rows)
 
     def attention(
         self, symbols: Tensor, lengths: List[int], rows: Tensor, row_lengths: Tensor

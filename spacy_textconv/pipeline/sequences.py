@@ -48,11 +48,13 @@ class SequencePipe(ConvPipe):
     has learned of pieces.
 
     symbols (str): "letters", "words" or "pieces".
-    max_symbols (int): The number of different words or pieces. Of letters, all are symbols.
+    max_symbols (int): The number of different words or pieces.
+    min_count (int): How often a letter has to be in the training data to be a symbol.
     """
 
     symbols: str
     max_symbols: int
+    min_count: int = 1
     _alphabet: Optional[SequenceSymbols] = None
 
     @property
@@ -90,7 +92,7 @@ class SequencePipe(ConvPipe):
             return {"pieces": b64encode(pieces.model).decode("ascii")}
         if self.symbols == "words":
             return {"labels": Words().find_labels(texts, max_symbols=self.max_symbols)}
-        return {"labels": Letters().find_labels(texts)}
+        return {"labels": Letters().find_labels(texts, min_count=self.min_count)}
 
     def _load_symbols(self, data: Dict[str, Any]) -> SequenceSymbols:
         if self.symbols == "pieces":
