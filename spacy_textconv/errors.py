@@ -320,6 +320,14 @@ class Errors(metaclass=_WithCode):
         "`min_count`."
     )
     E182 = "There is no unit {unit}: the last layer has the units 0 to {last}."
+    E183 = (
+        "The pipeline has no language model '{name}'. Name a component of the factory "
+        "`textconv_lm`. Its components are: {names}."
+    )
+    E184 = (
+        "To draw texts, give `--surprise` or `--unit`, `--output`, and `--text` or `--input`. To "
+        "write some, leave out all of them."
+    )
 
 
 class Warnings(metaclass=_WithCode):

@@ -4,6 +4,7 @@ from ._app import app
 from .annotate import annotate_cli
 from .calibration import calibration_cli
 from .explain import explain_cli
+from .generate import generate_cli
 from .init_config import init_config_cli
 from .receptive_field import receptive_field_cli
 from .report import report_cli
@@ -13,6 +14,7 @@ __all__ = [
     "app",
     "calibration_cli",
     "explain_cli",
+    "generate_cli",
     "init_config_cli",
     "receptive_field_cli",
     "report_cli",

@@ -38,11 +38,8 @@ def explain_cli(
     words or letters speak for a label and which against it, the weights of
     attention layers, and the n-grams' parts of the score.
     """
-    if not output_path.parent.is_dir():
-        msg.fail(Errors.E045.format(path=output_path.parent), exits=1)
-    if output_path.exists() and not force:
-        msg.fail(Errors.E044.format(path=output_path), exits=1)
-    texts = _read_texts(text, input_path)
+    check_output(output_path, force)
+    texts = read_texts(text, input_path)
     if not texts:
         msg.fail(Errors.E046, exits=1)
     import_code(code_path)
@@ -62,7 +59,15 @@ def explain_cli(
     msg.good(f"Explained {len(texts)} text(s) in {output_path}")
 
 
-def _read_texts(text: Optional[str], path: Optional[Path]) -> List[str]:
+def check_output(path: Path, force: bool) -> None:
+    """End with an error if a file can't be written, or is there already."""
+    if not path.parent.is_dir():
+        msg.fail(Errors.E045.format(path=path.parent), exits=1)
+    if path.exists() and not force:
+        msg.fail(Errors.E044.format(path=path), exits=1)
+
+
+def read_texts(text: Optional[str], path: Optional[Path]) -> List[str]:
     """Read the text or the file; nothing if both or none are given."""
     if (text is None) == (path is None):
         return []

@@ -1,7 +1,18 @@
-"""Explanations of what the text classifier of a pipeline decides, as data and as a page."""
+"""What the text classifier or the language model of a pipeline makes of texts, as data and as a
+page."""
 
 from .explanations import Explanation, explain
 from .maps import HeatMap
-from .rendering import render
+from .readings import Reading, find_language_model, read
+from .rendering import render, render_readings
 
-__all__ = ["Explanation", "HeatMap", "explain", "render"]
+__all__ = [
+    "Explanation",
+    "HeatMap",
+    "Reading",
+    "explain",
+    "find_language_model",
+    "read",
+    "render",
+    "render_readings",
+]

@@ -1,4 +1,4 @@
-"""What a text classifier looks at: weights of tokens or characters for the score of a class."""
+"""What networks make of texts: weights of tokens or characters."""
 
 from dataclasses import dataclass
 from typing import Callable, Dict, List, Optional, Sequence, Tuple, TypeVar, cast
@@ -16,6 +16,7 @@ from ..models.shim import TorchShim
 from ..models.types import ClassifyT, EmbedT
 
 GRADIENT, ATTENTION, NGRAMS = "gradient x input", "attention", "n-grams"
+SURPRISE, UNIT = "surprise", "unit"
 # Which vectors were multiplied by their gradients, and for each document both of them.
 ProductsT = List[Tuple[List[Floats2d], List[Floats2d]]]
 ModelT = TypeVar("ModelT", bound=Model)
@@ -25,14 +26,18 @@ ModelT = TypeVar("ModelT", bound=Model)
 class HeatMap:
     """Weights of the tokens or the characters of a document.
 
-    method (str): "gradient x input", "attention" or "n-grams".
-    layer (str): The name of the layer in its section of the config; empty for "gradient x input",
-        which is about the whole network.
+    method (str): "gradient x input", "attention" or "n-grams" of a text classifier; "surprise" or
+        "unit" of a language model.
+    layer (str): The name of the layer in its section of the config, or the number of a unit; empty
+        for what is about the whole network.
     unit (str): What has a weight: "token" or "character".
-    weights (numpy.ndarray): How much each of them counts: those of "attention" are shares of 1, the
-        others parts of a score, for the class or against it. *Shape:* (tokens,) or (characters,)
+    weights (numpy.ndarray): How much each of them counts: those of "attention" are shares of 1,
+        those of "gradient x input" and "n-grams" parts of a score, for the class or against it.
+        "surprise" is in bits, and a "unit" has activations. *Shape:* (tokens,) or (characters,)
     rest (Optional[float]): What the score has beside the sum of the weights, where it is a sum of
         parts, as that of "n-grams" is.
+    parts (Optional[Sequence[str]]): What has a weight, if that is something else than the tokens or
+        the characters of the document, such as the symbols of a language model.
     """
 
     method: str
@@ -40,6 +45,7 @@ class HeatMap:
     unit: str
     weights: ndarray
     rest: Optional[float] = None
+    parts: Optional[Sequence[str]] = None
 
 
 def can_explain(model: Model) -> bool:

@@ -15,11 +15,16 @@ TPL_PAGE = """
 
 TPL_FIGURE = """
 <figure class="textconv" style="margin: 0 0 4rem">
-<figcaption style="font-size: 1.5em; font-weight: bold; margin-bottom: 0.5rem">Why <bdi>{label}</bdi>?</figcaption>
+<figcaption style="font-size: 1.5em; font-weight: bold; margin-bottom: 0.5rem">{title}</figcaption>
+{table}{maps}</figure>
+"""  # noqa: E501
+
+TPL_QUESTION = "Why <bdi>{label}</bdi>?"
+
+TPL_TABLE = """\
 <table style="border-collapse: collapse; margin-bottom: 1.5rem; line-height: 1.6">
 {bars}</table>
-{maps}</figure>
-"""  # noqa: E501
+"""
 
 TPL_BAR = """\
 <tr style="font-weight: {weight}"><th scope="row" style="font-weight: inherit; text-align: start; padding-right: 1em; max-width: 20em; overflow-wrap: anywhere"><bdi>{label}</bdi></th><td style="text-align: end; padding-right: 0.75em; font-variant-numeric: tabular-nums">{percent} %</td><td style="width: 16em"><div style="width: {percent}%; height: 0.7em; border-radius: 0.2em; background: {color}"></div></td></tr>

@@ -38,6 +38,17 @@ COMPONENTS = {
         "memory": False,
         "n_best": 2,
     },
+    "textconv_lm": {
+        "model": {
+            "@architectures": "spacy-textconv.CausalLM.v1",
+            "decoder": {
+                "@architectures": "spacy-textconv.CausalConvDecoder.v1",
+                "width": 8,
+                "dilations": [1, 2],
+            },
+        },
+        "min_count": 1,
+    },
     "textconv_transducer": {
         "model": TRANSDUCER,
         "source": "LEMMA",
@@ -108,6 +119,7 @@ def found(docs):
         scores += [probability for _, probability in candidates]
         scores += data.pop("cats").values()
         scores += [ent._.probability for ent in doc.ents]
+        scores += doc._.surprise.tolist()
         scores += [score for key in ("ner", "sc") for score in doc.spans[key].attrs["scores"]]
         annotation.append(data)
     return annotation, scores
@@ -140,6 +152,7 @@ def test_two_processes(tmp_path):
     assert [token.lemma_ for token in doc[:4]] == ["Anna", "see", "Oslo", "."]
     assert [token._.plural for token in doc[:4]] == ["Annas", "see", "Oslos", "."]
     assert doc._.summary == "Travel news"
+    assert doc._.bits_per_character < 1.0
     assert len(list(doc.sents)) == len(doc.spans["sc"]) == 2 and str(doc[1].morph) == "Tense=Past"
     nlp.to_disk(tmp_path / "model")
     DocBin(docs=[doc], store_user_data=True).to_disk(tmp_path / "doc.spacy")
