@@ -328,6 +328,11 @@ class Errors(metaclass=_WithCode):
         "To draw texts, give `--surprise` or `--unit`, `--output`, and `--text` or `--input`. To "
         "write some, leave out all of them."
     )
+    E190 = (
+        "`attention` of '{name}' is true, but its model ('{model}') doesn't tell where it looks. "
+        "Set `attention` to false, or use a model with attention, such as "
+        "`spacy-textconv.Seq2Seq.v1`."
+    )
 
 
 class Warnings(metaclass=_WithCode):
@@ -372,4 +377,9 @@ class Warnings(metaclass=_WithCode):
     W036 = (
         "A document has {tokens} tokens, more than `max_length` of '{name}' ({limit}). Nothing is "
         "written for it."
+    )
+    W047 = (
+        "{impossible} of the {number} targets of a batch are too long to be learned by '{name}': "
+        "they have more symbols than its model has slots for. They are left out, here and in other "
+        "batches. Raise `stride`, `pad_before` or `pad_after` of the model."
     )

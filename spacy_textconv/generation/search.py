@@ -1,13 +1,15 @@
 """Which sequences of symbols are probable, of those that are written symbol by symbol."""
 
 from math import inf
-from typing import Callable, Iterable, Iterator, List, NamedTuple, Protocol, Tuple, Union
+from typing import Callable, Iterable, Iterator, List, NamedTuple, Protocol, Tuple, TypeVar, Union
 
 import torch
 from torch import Tensor
 
 from ..checks import check_not_negative, check_positive
 from ..errors import Errors
+
+LengthsT = TypeVar("LengthsT", float, Tensor)
 
 
 class Writer(Protocol):
@@ -141,6 +143,13 @@ def check_beam(beam: int, n_best: int, length_penalty: float) -> None:
         raise ValueError(Errors.E151.format(n_best=n_best, beam=beam))
 
 
+def penalize_length(lengths: LengthsT, length_penalty: float) -> LengthsT:
+    """Compute what the logarithms of the probabilities of sequences are divided by:
+    `((5 + length) / 6) ** length_penalty` (Wu et al. 2016, "Google's neural machine translation
+    system", section 7, equation 14)."""
+    return ((5 + lengths) / 6) ** length_penalty
+
+
 def beam_search(
     writer: Writer,
     *,
@@ -157,8 +166,7 @@ def beam_search(
     section 3.2). A document ends when nothing that is left in its beam can get a better score than
     its `n_best` hypotheses, even if all that follows were certain.
 
-    Scores are divided by `((5 + length) / 6) ** length_penalty`, where the end counts as a symbol
-    (Wu et al. 2016, "Google's neural machine translation system", section 7, equation 14).
+    Scores are divided by the length penalty, where the end counts as a symbol.
 
     writer (Writer): Writes the sequences. It goes on with the documents that haven't ended.
     start (Union[int, Tensor]): The symbol that is read first, or one for each document.
@@ -181,7 +189,7 @@ def beam_search(
     places = torch.full_like(documents, beam)
     best = totals.new_full((len(documents), n_best), -inf)
     lengths = torch.arange(int(max_lengths.max()) + 1 if len(documents) else 0)
-    penalties = (((5 + lengths) / 6) ** length_penalty).to(totals)
+    penalties = penalize_length(lengths, length_penalty).to(totals)
     found: List[List[Hypothesis]] = [[] for _ in range(len(documents))]
     length = 0
     while len(documents):

@@ -1,11 +1,13 @@
-"""Scores of slots to strings."""
+"""Scores of slots to strings and sequences."""
 
+from math import exp
 from typing import Dict, List, NamedTuple, Sequence, Tuple
 
 import numpy
 from numpy import ndarray
 
 from ..layers import beam_search, collapse
+from .search import Hypothesis, penalize_length
 from .symbols import Symbols, normalize
 
 # How many beginnings of a string are followed for each string that is asked for.
@@ -53,15 +55,12 @@ def best_strings(
         this alignment, which is a part of the string's.
     """
     counts = slots.number(numpy.array([*map(len, sources)], dtype="int64"))
-    scores = numpy.add.reduceat(log_probs.max(axis=1), counts.cumsum() - counts)
-    numbers, places, lengths = collapse(log_probs.argmax(axis=1), counts)
-    ends = lengths.cumsum()
-    strings = []
-    for source, start, end, score in zip(sources, ends - lengths, ends, scores, strict=True):
-        part = slice(start, end)
-        text = _write(source, numbers[part].tolist(), places[part].tolist(), symbols, slots)
-        strings.append([(text, float(numpy.exp(score)))])
-    return strings
+    return [
+        [(_write(source, numbers, places, symbols, slots), exp(log_prob))]
+        for source, (numbers, places, log_prob) in zip(
+            sources, _best_readings(log_probs, counts), strict=True
+        )
+    ]
 
 
 def likely_strings(
@@ -82,11 +81,66 @@ def likely_strings(
     for source, rows in zip(sources, numpy.split(log_probs, counts.cumsum()[:-1]), strict=True):
         found: Dict[str, float] = {}
         # Two readings are one string where a letter is written in one and copied in the other.
-        for numbers, places, probability in beam_search(rows, BEAMS * number):
+        for numbers, places, log_prob in beam_search(rows, BEAMS * number):
             text = _write(source, numbers, places, symbols, slots)
-            found[text] = found.get(text, 0.0) + probability
+            found[text] = found.get(text, 0.0) + exp(log_prob)
         strings.append(sorted(found.items(), key=lambda item: -item[1])[:number])
     return strings
+
+
+def read_sequences(
+    log_probs: ndarray,
+    slots: Sequence[int],
+    *,
+    max_lengths: Sequence[int],
+    beam: int,
+    n_best: int,
+    length_penalty: float,
+) -> List[List[Hypothesis]]:
+    """Read the sequences that are written in slots.
+
+    log_probs (ndarray): The logarithms of the probabilities of symbols. *Shape:* (slots, symbols)
+    slots (Sequence[int]): The number of slots of each sequence.
+    max_lengths (Sequence[int]): How many symbols each sequence has at most. What is left is cut
+        off.
+    beam (int): How many beginnings of a sequence are followed. With 1, the most probable symbol of
+        each slot is taken, and the probability is that of this alignment.
+    n_best (int), length_penalty (float): As for `search.beam_search`. A sequence has no end.
+    RETURNS (List[List[Hypothesis]]): For each sequence up to `n_best` hypotheses, the best one
+        first.
+    """
+    counts = numpy.array(slots, dtype="int64")
+    if beam == 1:
+        readings = [[reading] for reading in _best_readings(log_probs, counts)]
+    else:
+        parts = numpy.split(log_probs, counts.cumsum()[:-1])
+        readings = [beam_search(part, beam) for part in parts]
+    found = []
+    for limit, some in zip(max_lengths, readings, strict=True):
+        hypotheses = [
+            Hypothesis(
+                [*symbols[:limit]], p, p / penalize_length(float(len(symbols)), length_penalty)
+            )
+            for symbols, _, p in some
+        ]
+        found.append(sorted(hypotheses, key=lambda one: -one.score)[:n_best])
+    return found
+
+
+def _best_readings(
+    log_probs: ndarray, counts: ndarray
+) -> List[Tuple[Tuple[int, ...], Tuple[int, ...], float]]:
+    """Read the most probable symbols of the slots of each string: its symbols and the first of the
+    slots of each, as a beam search gives them, and the logarithm of the probability of this
+    alignment."""
+    strings = numpy.repeat(numpy.arange(len(counts)), counts)
+    scores = numpy.bincount(strings, log_probs.max(axis=1), minlength=len(counts))
+    numbers, places, lengths = collapse(log_probs.argmax(axis=1), counts)
+    ends = lengths.cumsum()
+    return [
+        (tuple(numbers[start:end].tolist()), tuple(places[start:end].tolist()), score)
+        for start, end, score in zip(ends - lengths, ends, scores.tolist(), strict=True)
+    ]
 
 
 def _write(

@@ -21,6 +21,7 @@ from .receptive_field import (
     receptive_fields,
 )
 from .shrinking import ConvPooling, Pyramid, ShrinkingConvolution
+from .slots import SlotDecoder
 from .stack import PackedStack
 from .transducer import StringTransducer
 from .transitions import KINDS, BiluoTransitions, extend_transitions
@@ -58,6 +59,7 @@ __all__ = [
     "ReceptiveField",
     "ShrinkingConvolution",
     "Slice",
+    "SlotDecoder",
     "StringTransducer",
     "TransposedConvolution",
     "Upsampling",

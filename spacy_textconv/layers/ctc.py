@@ -165,7 +165,7 @@ def beam_search(
     beam (int): How many beginnings of readings are kept after each slot.
     RETURNS (List[Tuple[Tuple[int, ...], Tuple[int, ...], float]]): Up to `beam` readings, the most
         probable one first: its symbols, the first of the slots of each symbol in the most probable
-        alignment, and the probability.
+        alignment, and the logarithm of the probability.
     """
     check_positive("beam", beam)
     states: _States = {((), BLANK): _Alignments(0.0, 0.0, ())}
@@ -183,7 +183,7 @@ def beam_search(
         kept = {reading for reading, _ in _best_readings(longer, beam)}
         states = {state: longer[state] for state in longer if state[0] in kept}
     return [
-        (reading, alignments.slots, exp(alignments.total))
+        (reading, alignments.slots, alignments.total)
         for reading, alignments in _best_readings(states, beam)
     ]
 

@@ -7,10 +7,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn import Parameter
 
-from ..checks import check_natural, check_positive, check_positives
+from ..checks import check_positive, check_positives
 from .ctc import CopySoftmax
 from .dilated import DilatedStack
-from .packing import Packing
+from .slots import Padding
 from .upsampling import Upsampling
 
 
@@ -57,16 +57,11 @@ class StringTransducer(nn.Module):
         check_positive("slot_width", slot_width)
         check_positives("slot_dilations", slot_dilations)
         check_positive("feature_rows", feature_rows)
-        check_natural("pad_before", pad_before)
-        check_natural("pad_after", pad_after)
-        self.pad_before = pad_before
-        self.pad_after = pad_after
         self.stride = stride
-        self.symbols = symbols
-        # The rows of padding have vectors after those of the symbols.
-        self.letters = Parameter(torch.empty(symbols + pad_before + pad_after, width))
-        self.features = Parameter(torch.empty(feature_rows, width))
+        self.letters = Parameter(torch.empty(symbols, width))
         nn.init.normal_(self.letters, std=0.5)
+        self.padding = Padding(width=width, before=pad_before, after=pad_after)
+        self.features = Parameter(torch.empty(feature_rows, width))
         nn.init.normal_(self.features, std=0.25)
         self.context = None if context_width is None else nn.Linear(context_width, width)
         self.encoder = DilatedStack(
@@ -109,28 +104,15 @@ class StringTransducer(nn.Module):
         RETURNS (Tensor): The logarithms of the probabilities of the symbols in all slots, of which
             a string has `(pad_before + length + pad_after) * stride`. *Shape:* (slots, symbols)
         """
-        device = letters.device
-        padded = [self.pad_before + length + self.pad_after for length in lengths]
-        packing = Packing(padded, self.gap, device, stride=self.stride)
-        starts = torch.tensor(packing.starts, device=device)
-        sizes = torch.tensor(lengths, device=device)
-        before = torch.arange(self.pad_before, device=device)
-        after = torch.arange(self.pad_after, device=device)
-        first = starts + self.pad_before
-        offsets = torch.arange(len(letters), device=device)
-        letter_rows = (first - sizes.cumsum(0) + sizes).repeat_interleave(sizes) + offsets
-
-        rows = letters.new_zeros(packing.rows)
-        rows[letter_rows] = letters
-        rows[starts[:, None] + before] = self.symbols + before
-        rows[(first + sizes)[:, None] + after] = self.symbols + self.pad_before + after
+        x, packing, letter_rows = self.padding(
+            F.embedding(letters, self.letters), lengths, gap=self.gap, stride=self.stride
+        )
         hashes = features.shape[1]
         of_strings = F.embedding_bag(
             features.flatten(), self.features, (counts.cumsum(0) - counts) * hashes, mode="sum"
         )
         if self.context is not None and context is not None:
             of_strings = of_strings + self.context(context)
-        x = F.embedding(rows, self.letters)
         x = x + of_strings.index_select(0, packing.document_of_row)
         x = self.encoder(packing.clear_gap_(x), packing)
         x, slots = self.upsampling(x, packing)

@@ -10,14 +10,12 @@ from spacy.tokens import Doc
 from spacy.training import Example, validate_get_examples
 from spacy.vocab import Vocab
 from thinc.api import Config, set_dropout_rate
-from thinc.types import Floats2d
 
 from ..checks import check_factor, check_positive, check_probability
 from ..errors import Errors, Warnings
 from ..generation.search import Hypothesis, check_beam
 from ..models.attributes import EXTENSION
-from ..models.decode import SequenceBatch, starting
-from ..models.heads.seq2seq import Seq2SeqBatch, Seq2SeqT
+from ..models.heads.seq2seq import Seq2SeqBatch, Seq2SeqT, SequenceScores, Targets
 from ..scorers import seq2seq_score
 from .sequences import DocExtensions, SequencePipe, check_symbols
 
@@ -86,7 +84,7 @@ def make_textconv_seq2seq(
 
     nlp (Language): The pipeline.
     name (str): The component's name.
-    model (Model[Seq2SeqBatch, Floats2d]): What reads documents and writes sequences, such as
+    model (Model[Seq2SeqBatch, SequenceScores]): What reads documents and writes sequences, such as
         `spacy-textconv.Seq2Seq.v1`.
     target (str): The extension that is written to each document: with "_.translation", it is
         `doc._.translation`. It is registered if it isn't yet.
@@ -147,7 +145,7 @@ class ConvSeq2Seq(SequencePipe):
     are written in the Unicode normal form NFC.
 
     vocab (Vocab): The shared vocabulary.
-    model (Model[Seq2SeqBatch, Floats2d]): What reads documents and writes sequences.
+    model (Model[Seq2SeqBatch, SequenceScores]): What reads documents and writes sequences.
     name (str): The component's name.
     target (str): The extension that is written to each document.
     symbols (str): "letters", "words" or "pieces".
@@ -189,6 +187,8 @@ class ConvSeq2Seq(SequencePipe):
         check_probability("label_smoothing", label_smoothing)
         if "write" not in model.attrs:
             raise ValueError(Errors.E160.format(name=name, model=model.name))
+        if attention and "attend" not in model.attrs:
+            raise ValueError(Errors.E190.format(name=name, model=model.name))
         self.vocab = vocab
         self.model = model
         self.name = name
@@ -295,24 +295,26 @@ class ConvSeq2Seq(SequencePipe):
     def _learn(self, examples: List[Example], drop: float) -> Optional[float]:
         self._require_model()
         docs = [eg.predicted for eg in examples]
-        pairs, sequences = self._sequences(examples)
+        pairs, targets = self._targets(examples)
         if not pairs:
             return None
         set_dropout_rate(self.model, drop)
-        batch = Seq2SeqBatch(docs, [pair.document for pair in pairs], sequences)
+        batch = Seq2SeqBatch(docs, [pair.document for pair in pairs], targets)
         scores, backprop = self.model.begin_update(batch)
-        loss, d_scores = self._loss_and_gradient(sequences, scores)
+        loss, d_scores = self._loss_and_gradient(targets, scores)
         backprop(d_scores)
         return loss
 
-    def get_loss(self, examples: Iterable[Example], scores: Floats2d) -> Tuple[float, Floats2d]:
+    def get_loss(
+        self, examples: Iterable[Example], scores: SequenceScores
+    ) -> Tuple[float, SequenceScores]:
         """Compute the loss of a batch.
 
         examples (Iterable[Example]): The batch.
-        scores (Floats2d): What the model gives for its targets.
+        scores (SequenceScores): What the model gives for its targets.
         RETURNS (Tuple[float, Floats2d]): The loss, a mean over all symbols, and its gradient.
         """
-        return self._loss_and_gradient(self._sequences([*examples])[1], scores)
+        return self._loss_and_gradient(self._targets([*examples])[1], scores)
 
     def score(self, examples: Iterable[Example], **kwargs: Any) -> Dict[str, Any]:
         """Score a batch of examples.
@@ -336,7 +338,7 @@ class ConvSeq2Seq(SequencePipe):
             if target is not None and len(eg.predicted):
                 yield Pair(i, eg.text, len(eg.predicted), target)
 
-    def _sequences(self, examples: List[Example]) -> Tuple[List[Pair], SequenceBatch]:
+    def _targets(self, examples: List[Example]) -> Tuple[List[Pair], Targets]:
         """List what a batch teaches, and turn it into symbols."""
         pairs = [pair for pair in self._pairs(examples) if pair.tokens <= self.max_length]
         symbols, lengths = self.alphabet.encode([pair.target for pair in pairs])
@@ -344,14 +346,17 @@ class ConvSeq2Seq(SequencePipe):
         if not short.all():
             pairs = [pair for pair, fits in zip(pairs, short, strict=True) if fits]
             symbols, lengths = self.alphabet.encode([pair.target for pair in pairs])
-        return pairs, starting(symbols, lengths)
+        return pairs, Targets(symbols, lengths)
 
     def _loss_and_gradient(
-        self, sequences: SequenceBatch, scores: Floats2d
-    ) -> Tuple[float, Floats2d]:
-        loss, d_scores = self.model.attrs["loss"](scores, sequences, self.label_smoothing)
+        self, targets: Targets, scores: SequenceScores
+    ) -> Tuple[float, SequenceScores]:
+        loss, d_scores, possible = self.model.attrs["loss"](scores, targets, self.label_smoothing)
         if not numpy.isfinite(loss):
             raise ValueError(SpacyErrors.E910.format(name=self.name))
+        if not possible.all():
+            impossible = int((~possible).sum())
+            self._warn(Warnings.W047, impossible=impossible, number=len(possible))
         return loss, d_scores
 
     def _groups(self, docs: List[Doc]) -> Iterator[List[int]]:
@@ -375,7 +380,7 @@ class ConvSeq2Seq(SequencePipe):
             symbols = numpy.array([*chain.from_iterable(sequences)], dtype="int64")
             lengths = numpy.array([*map(len, sequences)])
             looks = self.model.attrs["attend"](
-                self.model, [docs[i] for i in group], starting(symbols, lengths)
+                self.model, [docs[i] for i in group], Targets(symbols, lengths)
             )
             for i, written, weights in zip(group, sequences, looks, strict=True):
                 texts = [self.alphabet.decode([symbol]) for symbol in written]

@@ -1,7 +1,7 @@
 import numpy
 import pytest
 
-from spacy_textconv.generation.slots import Slots, best_strings, likely_strings
+from spacy_textconv.generation.slots import Slots, best_strings, likely_strings, read_sequences
 from spacy_textconv.generation.symbols import Symbols
 
 SYMBOLS = Symbols(["a", "b"])
@@ -47,3 +47,42 @@ def test_strings_are_normalized():
     symbols = Symbols(["e", "\u0301"])
     [[(text, _)]] = best_strings(log_probs([2, 3]), [""], symbols, SLOTS)
     assert text == "\u00e9"
+
+
+def read(rows, slots, max_lengths, beam=1, n_best=1, length_penalty=0.0):
+    return read_sequences(
+        rows,
+        slots,
+        max_lengths=max_lengths,
+        beam=beam,
+        n_best=n_best,
+        length_penalty=length_penalty,
+    )
+
+
+def test_sequences_are_the_best_symbols_of_their_slots():
+    # One of them has no slots.
+    rows = log_probs([A, A, BLANK, A] + [B, A, B])
+    first, none, cut = read(rows, [4, 0, 3], [9, 9, 2])
+    assert first == [([A, A], pytest.approx(numpy.log(0.9**4)), first[0].score)]
+    assert [one.symbols for one in none] == [[]] and none[0].log_prob == 0.0
+    assert [one.symbols for one in cut] == [[B, A]]
+
+
+def test_a_beam_adds_up_alignments():
+    # Nothing is the best symbol of each slot, but less probable than the ways to one A.
+    rows = numpy.log([[0.6, 0.0 + 1e-9, 0.4 - 2e-9, 1e-9], [0.55, 1e-9, 0.45 - 2e-9, 1e-9]])
+    assert read(rows, [2], [9])[0][0].symbols == []
+    [[best, second]] = read(rows, [2], [9], beam=4, n_best=2)
+    assert best.symbols == [A] and best.log_prob == pytest.approx(numpy.log(0.67))
+    assert second.symbols == [] and second.score == second.log_prob == pytest.approx(
+        numpy.log(0.33)
+    )
+
+
+def test_a_length_penalty_prefers_longer_sequences():
+    rows = numpy.log([[0.7, 1e-9, 0.3, 1e-9]])
+    [[plain]] = read(rows, [1], [9], beam=4)
+    [[one, _]] = read(rows, [1], [9], beam=4, n_best=2, length_penalty=9.0)
+    assert plain.symbols == [] and one.symbols == [A]
+    assert one.score == pytest.approx(numpy.log(0.3)) and one.log_prob == one.score

@@ -1,6 +1,7 @@
 """Texts from texts: the component that writes sequences."""
 
 import pickle
+from itertools import groupby, product
 
 import numpy
 import pytest
@@ -31,6 +32,13 @@ SMALL = {
     },
 }
 MODEL = {"@architectures": "spacy-textconv.Seq2Seq.v1", **SMALL}
+CTC = {
+    "@architectures": "spacy-textconv.CTCSeq2Seq.v1",
+    "tok2vec": tok2vec(),
+    "width": 32,
+    "dilations": [1, 2, 4, 8],
+}
+both_models = pytest.mark.parametrize("model", [MODEL, CTC], ids=["causal", "one pass"])
 
 
 def examples(nlp, pairs=PAIRS):
@@ -72,16 +80,24 @@ def texts(nlp):
 
 
 @pytest.fixture(scope="module")
-def trained():
+def attending():
     nlp = pipeline(beam=3, attention=True)
     train(nlp)
     return nlp
 
 
+@pytest.fixture(scope="module", params=[MODEL, CTC], ids=["causal", "one pass"])
+def trained(request):
+    nlp = pipeline(beam=3, model=request.param)
+    train(nlp)
+    return nlp
+
+
+@both_models
 @pytest.mark.parametrize("symbols", ["letters", "words", "pieces"])
 @pytest.mark.parametrize("shared", [False, True], ids=["inline", "listener"])
-def test_it_learns_and_survives_disk(shared, symbols, tmp_path):
-    nlp = pipeline(shared=shared, symbols=symbols, max_symbols=25)
+def test_it_learns_and_survives_disk(shared, symbols, model, tmp_path):
+    nlp = pipeline(shared=shared, symbols=symbols, max_symbols=25, model=model)
     train(nlp)
     nlp.to_disk(tmp_path)
     loaded = spacy.load(tmp_path)
@@ -90,7 +106,8 @@ def test_it_learns_and_survives_disk(shared, symbols, tmp_path):
 
 
 def test_bytes_and_pickles(trained):
-    loaded = pipeline(beam=3, attention=True).from_bytes(trained.to_bytes())
+    model = trained.get_pipe_config("reverser")["model"]
+    loaded = pipeline(beam=3, model=model).from_bytes(trained.to_bytes())
     for copy in (loaded, pickle.loads(pickle.dumps(trained))):
         assert texts(copy) == [target for _, target in PAIRS]
 
@@ -113,8 +130,9 @@ def test_empty_and_long_documents(trained):
     trained.update([Example(trained.make_doc(""), trained.make_doc(""))])
 
 
-def test_several_results_with_their_scores():
-    nlp = pipeline(beam=4, n_best=3)
+@both_models
+def test_several_results_with_their_scores(model):
+    nlp = pipeline(beam=4, n_best=3, model=model)
     train(nlp)
     doc = nlp("big red dog")
     texts, scores = zip(*doc._.reverse_n_best, strict=True)
@@ -122,32 +140,39 @@ def test_several_results_with_their_scores():
     assert 0 > scores[0] > scores[1] > scores[2]
 
 
-def test_where_the_decoder_looked(trained):
-    doc = trained("big red dog")
+def test_where_the_decoder_looked(attending):
+    doc = attending("big red dog")
     attention = doc._.reverse_attention
     assert "".join(attention["symbols"]) == "dog red big"
     # One row more for the end.
     assert attention["weights"].shape == (len("dog red big") + 1, len(doc))
     assert (attention["weights"] >= 0).all() and (attention["weights"].sum(axis=1) <= 1).all()
-    assert trained("")._.reverse_attention is None
+    assert attending("")._.reverse_attention is None
 
 
-def test_user_data_is_stored(trained):
-    stored = DocBin(docs=trained.pipe(["red cat"]), store_user_data=True).to_bytes()
-    [doc] = DocBin().from_bytes(stored).get_docs(trained.vocab)
+def test_user_data_is_stored(attending):
+    stored = DocBin(docs=attending.pipe(["red cat"]), store_user_data=True).to_bytes()
+    [doc] = DocBin().from_bytes(stored).get_docs(attending.vocab)
     assert doc._.reverse == "cat red" and doc._.reverse_attention["symbols"][0] == "c"
+
+
+def predict(nlp, made):
+    """What the model gives for the targets of examples."""
+    pipe = nlp.get_pipe("reverser")
+    pairs, targets = pipe._targets(made)
+    docs = [eg.predicted for eg in made]
+    return pipe.model.predict(Seq2SeqBatch(docs, [pair.document for pair in pairs], targets))
 
 
 def test_the_loss_is_the_mean_negative_log_likelihood():
     nlp = pipeline()
     pipe = nlp.get_pipe("reverser")
     made = examples(nlp)
-    pairs, sequences = pipe._sequences(made)
-    batch = Seq2SeqBatch([eg.predicted for eg in made], [*range(len(made))], sequences)
-    scores = pipe.model.predict(batch)
+    scores = predict(nlp, made)
     loss, gradient = pipe.get_loss(made, scores)
+    assert [*scores.lengths] == [*gradient.lengths] == [len(target) + 1 for _, target in PAIRS]
     expected, row = [], 0
-    probabilities = numpy.exp(scores) / numpy.exp(scores).sum(axis=1, keepdims=True)
+    probabilities = numpy.exp(scores.rows) / numpy.exp(scores.rows).sum(axis=1, keepdims=True)
     for _, target in PAIRS:
         numbers = pipe.alphabet.encode([target])[0].tolist()
         for number in (*numbers, 0):
@@ -155,11 +180,53 @@ def test_the_loss_is_the_mean_negative_log_likelihood():
             probabilities[row, number] -= 1
             row += 1
     assert_allclose(loss, numpy.mean(expected), rtol=1e-5)
-    assert_allclose(gradient, probabilities / row, atol=1e-6)
+    assert_allclose(gradient.rows, probabilities / row, atol=1e-6)
 
 
-def test_documents_without_a_target_teach_nothing():
-    nlp = pipeline(shared=True)
+def alignments(symbols, slots):
+    """All ways to write symbols into slots: each at least once, and nothing (0) between two that
+    are equal, and wherever there is room."""
+    for alignment in product({0, *symbols}, repeat=slots):
+        read = [symbol for symbol, _ in groupby(alignment) if symbol]
+        if read == symbols:
+            yield alignment
+
+
+@pytest.mark.parametrize("label_smoothing", [0.0, 0.2])
+def test_the_loss_of_one_pass_is_that_of_all_alignments(label_smoothing):
+    model = {**CTC, "stride": 2, "pad_before": 1, "pad_after": 1}
+    pairs = [("a", "ab"), ("a a", "aab"), ("a", "abababa")]
+    nlp = pipeline(model=model, pairs=pairs, label_smoothing=label_smoothing)
+    pipe = nlp.get_pipe("reverser")
+    made = examples(nlp, pairs)
+    scores = predict(nlp, made)
+    assert [*scores.lengths] == [6, 8, 6]
+    # The last one needs more slots than there are.
+    with pytest.warns(UserWarning, match="W047.* 1 of the 3 targets"):
+        loss, gradient = pipe.get_loss(made, scores)
+    assert gradient.rows[:14].any() and not gradient.rows[14:].any()
+    expected = 0.0
+    for (_, target), start, slots in zip(pairs, [0, 6], scores.lengths, strict=False):
+        rows = scores.rows[start : start + slots]
+        assert_allclose(numpy.exp(rows).sum(axis=1), 1.0, rtol=1e-5)
+        ways = alignments(pipe.alphabet.encode([target])[0].tolist(), slots)
+        probability = sum(numpy.exp(rows[range(slots), way].sum()) for way in ways)
+        expected -= (1 - label_smoothing) * numpy.log(probability)
+        expected -= label_smoothing * rows.mean(axis=1).sum()
+    assert_allclose(loss, expected / 5, rtol=1e-5)
+
+
+def test_a_batch_of_targets_without_enough_slots_teaches_nothing():
+    nlp = pipeline(model={**CTC, "stride": 1, "pad_before": 0, "pad_after": 0})
+    before = nlp.to_bytes()
+    with pytest.warns(UserWarning, match="W047.* 5 of the 5 targets"):
+        losses = nlp.update(examples(nlp), losses={}, sgd=Adam(0.01))
+    assert losses["reverser"] == 0.0 and nlp.to_bytes() == before
+
+
+@both_models
+def test_documents_without_a_target_teach_nothing(model):
+    nlp = pipeline(shared=True, model=model)
     made = examples(nlp)
     made[1].reference._.reverse = None
     losses = nlp.update(made, losses={}, sgd=False)
@@ -169,8 +236,9 @@ def test_documents_without_a_target_teach_nothing():
     assert nlp.update(made, losses={}, sgd=False)["reverser"] == 0
 
 
-def test_the_longest_output_follows_from_the_data():
-    nlp = pipeline()
+@both_models
+def test_the_longest_output_follows_from_the_data(model):
+    nlp = pipeline(model=model)
     # Of untrained weights, no end comes: 3 letters for the 1 token of "cat", 11 for the 3 of
     # "big red dog", and an end each.
     pipe = nlp.get_pipe("reverser")
@@ -191,8 +259,9 @@ def test_labels_are_given_or_found():
     assert again.get_pipe("reverser").labels == ("x", *data["labels"])
 
 
-def test_initialize_twice_is_new():
-    nlp = pipeline()
+@both_models
+def test_initialize_twice_is_new(model):
+    nlp = pipeline(model=model)
     pipe = nlp.get_pipe("reverser")
     weights = []
     for _ in range(2):
@@ -212,11 +281,12 @@ def read_pixels(model, docs, is_train):
     return [doc.user_data["pixels"] for doc in docs], lambda d_rows: docs
 
 
-def test_the_rows_can_be_those_of_a_picture():
+@both_models
+def test_the_rows_can_be_those_of_a_picture(model):
     """An encoder of one's own gives as many rows as it has, whatever the tokens."""
     spacy.util.fix_random_seed(0)
     nlp = spacy.blank("en")
-    model = {**MODEL, "tok2vec": {"@architectures": "test_pixels"}}
+    model = {**model, "tok2vec": {"@architectures": "test_pixels"}}
     config = {"model": model, "target": "_.colour", "label_smoothing": 0.0}
     pipe = nlp.add_pipe("textconv_seq2seq", name="painter", config=config)
     made = []
@@ -247,6 +317,11 @@ def test_the_rows_can_be_those_of_a_picture():
         ({"max_length": 0}, "`max_length`"),
         ({"label_smoothing": 2.0}, "`label_smoothing`"),
         ({"model": {"@architectures": "spacy-textconv.CTCTransducer.v1"}}, "E160"),
+        ({"model": CTC, "attention": True}, "E190.*`attention`.*'ctc_seq2seq'"),
+        ({"model": {**CTC, "stride": 0}}, "`stride`"),
+        ({"model": {**CTC, "width": 0}}, "`width`"),
+        ({"model": {**CTC, "kernel_size": 2}}, "`kernel_size`"),
+        ({"model": {**CTC, "pad_after": -1}}, "`pad_after`"),
     ],
 )
 def test_settings_that_are_out_of_range(settings, message):

@@ -17,9 +17,20 @@ from torch import Tensor
 from ...generation.search import Hypothesis, beam_search, greedy
 from ...generation.symbols import END, SPECIAL, START
 from ..compose import check_tok2vec
-from ..decode import BuildDecoderT, DecoderT, SequenceBatch, attention, begin
+from ..decode import BuildDecoderT, DecoderT, SequenceBatch, attention, begin, starting
 from ..shim import gradients
 from ..wrap import get_shim
+
+
+class Targets(NamedTuple):
+    """Sequences that are to be written.
+
+    symbols (ndarray): The symbols of all sequences, end to end. *Shape:* (symbols,)
+    lengths (ndarray): The number of symbols of each sequence. *Shape:* (sequences,)
+    """
+
+    symbols: ndarray
+    lengths: ndarray
 
 
 class Seq2SeqBatch(NamedTuple):
@@ -27,20 +38,31 @@ class Seq2SeqBatch(NamedTuple):
 
     docs (List[Doc]): The documents.
     chosen (Sequence[int]): Which of them become a sequence, in their order.
-    sequences (SequenceBatch): What these become.
+    targets (Targets): What these become.
     """
 
     docs: List[Doc]
     chosen: Sequence[int]
-    sequences: SequenceBatch
+    targets: Targets
 
 
-Seq2SeqT = Model[Seq2SeqBatch, Floats2d]
+class SequenceScores(NamedTuple):
+    """Scores of symbols, wherever a model writes one.
+
+    rows (Floats2d): Those of all sequences, end to end. *Shape:* (rows, symbols)
+    lengths (Sequence[int]): The number of rows of each sequence.
+    """
+
+    rows: Floats2d
+    lengths: Sequence[int]
+
+
+Seq2SeqT = Model[Seq2SeqBatch, SequenceScores]
 
 
 def build_seq2seq_v1(
     *, tok2vec: Model[List[Doc], List[Floats2d]], decoder: BuildDecoderT
-) -> Model[Seq2SeqBatch, Floats2d]:
+) -> Model[Seq2SeqBatch, SequenceScores]:
     """Build a model that reads a document and writes a sequence of symbols (Sutskever et al. 2014,
     "Sequence to sequence learning with neural networks"; with convolutions on both sides Gehring et
     al. 2017, "Convolutional sequence to sequence learning").
@@ -50,7 +72,7 @@ def build_seq2seq_v1(
         your own that gives vectors of what lies in `doc.user_data`, such as an image.
     decoder (Callable[[int, Optional[int]], Model[SequenceBatch, Floats2d]]): The decoder, such as
         `spacy-textconv.CausalConvDecoder.v1`.
-    RETURNS (Model[Seq2SeqBatch, Floats2d]): The model: the logits of what follows
+    RETURNS (Model[Seq2SeqBatch, SequenceScores]): The model: the logits of what follows
         each symbol of all sequences.
     RAISES (ValueError): If the tok2vec is none.
     """
@@ -97,24 +119,42 @@ def init(model: Seq2SeqT, X: Optional[List[Doc]] = None, Y: Optional[Floats2d] =
 
 def forward(
     model: Seq2SeqT, batch: Seq2SeqBatch, is_train: bool
-) -> Tuple[Floats2d, Callable[[Floats2d], List[Doc]]]:
+) -> Tuple[SequenceScores, Callable[[SequenceScores], List[Doc]]]:
     tok2vec, network = model.layers
-    xp = model.ops.xp
+    rows, lengths, backprop_rows = read_chosen(tok2vec, batch, is_train)
+    sequences = starting(*batch.targets).with_rows(rows, lengths)
+    scores, backprop_network = network(sequences, is_train)
+    return (
+        SequenceScores(scores, sequences.lengths),
+        lambda d_scores: backprop_rows(backprop_network(d_scores.rows)),
+    )
+
+
+def read_chosen(
+    tok2vec: Model[List[Doc], List[Floats2d]], batch: Seq2SeqBatch, is_train: bool
+) -> Tuple[Floats2d, List[int], Callable[[Floats2d], List[Doc]]]:
+    """Read the documents that become a sequence.
+
+    tok2vec (Model[List[Doc], List[Floats2d]]): The encoder.
+    batch (Seq2SeqBatch): The documents.
+    is_train (bool): Whether it is for an update.
+    RETURNS (Tuple[Floats2d, List[int], Callable]): The rows of these documents, end to end, how
+        many each of them has, and what takes the gradient of the rows back to the documents.
+    """
+    xp = tok2vec.ops.xp
     # A listener asks for all documents of its batch.
     Xs, backprop_tok2vec = tok2vec(batch.docs, is_train)
     chosen = [Xs[i] for i in batch.chosen]
     lengths = [len(X) for X in chosen]
-    sequences = batch.sequences.with_rows(xp.concatenate(chosen), lengths)
-    scores, backprop_network = network(sequences, is_train)
 
-    def backprop(d_scores: Floats2d) -> List[Doc]:
-        d_rows = xp.split(backprop_network(d_scores), [*accumulate(lengths)][:-1])
+    def backprop(d_rows: Floats2d) -> List[Doc]:
         dXs = [xp.zeros_like(X) for X in Xs]
-        for i, dX in zip(batch.chosen, d_rows, strict=True):
+        parts = xp.split(d_rows, [*accumulate(lengths)][:-1])
+        for i, dX in zip(batch.chosen, parts, strict=True):
             dXs[i] = dX
         return backprop_tok2vec(dXs)
 
-    return scores, backprop
+    return xp.concatenate(chosen), lengths, backprop
 
 
 def write(
@@ -128,7 +168,7 @@ def write(
 ) -> List[List[Hypothesis]]:
     """Search for the sequences that documents become.
 
-    model (Model[Seq2SeqBatch, Floats2d]): The model.
+    model (Model[Seq2SeqBatch, SequenceScores]): The model.
     docs (List[Doc]): The documents.
     max_lengths (Sequence[int]): How many symbols each sequence has at most.
     beam, n_best, length_penalty: As for `beam_search`.
@@ -154,19 +194,20 @@ def write(
         )
 
 
-def attend(model: Seq2SeqT, docs: List[Doc], sequences: SequenceBatch) -> List[ndarray]:
+def attend(model: Seq2SeqT, docs: List[Doc], targets: Targets) -> List[ndarray]:
     """Tell where the decoder looks while it writes sequences.
 
-    model (Model[Seq2SeqBatch, Floats2d]): The model.
+    model (Model[Seq2SeqBatch, SequenceScores]): The model.
     docs (List[Doc]): The documents.
-    sequences (SequenceBatch): The sequence that each of them becomes.
+    targets (Targets): The sequence that each of them becomes.
     RETURNS (List[ndarray]): For each document, how much the decoder looks at each of its rows when
         it writes each symbol, the last one the end. *Shape:* (symbols, rows)
     """
     tok2vec, network = model.layers
     Xs = tok2vec.predict(docs)
     lengths = [len(X) for X in Xs]
-    weights = attention(network, sequences.with_rows(model.ops.xp.concatenate(Xs), lengths))
+    sequences = starting(*targets).with_rows(model.ops.xp.concatenate(Xs), lengths)
+    weights = attention(network, sequences)
     return [
         looks[:length, :rows]
         for looks, length, rows in zip(weights, sequences.lengths, lengths, strict=True)
@@ -175,21 +216,23 @@ def attend(model: Seq2SeqT, docs: List[Doc], sequences: SequenceBatch) -> List[n
 
 @gradients()
 def sequence_loss_and_gradient(
-    logits: Floats2d, batch: SequenceBatch, label_smoothing: float = 0.0
-) -> Tuple[float, Floats2d]:
+    scores: SequenceScores, targets: Targets, label_smoothing: float = 0.0
+) -> Tuple[float, SequenceScores, ndarray]:
     """Compute the negative logarithm of the probability of sequences, each up to its end.
 
-    logits (Floats2d): Those of what follows each symbol. *Shape:* (symbols, number of symbols)
-    batch (SequenceBatch): The sequences.
+    scores (SequenceScores): The logits of what follows each symbol.
+    targets (Targets): The sequences.
     label_smoothing (float): The probability that is spread over all symbols (Szegedy et al. 2016,
         "Rethinking the inception architecture for computer vision", section 7).
-    RETURNS (Tuple[float, Floats2d]): The mean over all symbols, and its gradient.
+    RETURNS (Tuple[float, SequenceScores, ndarray]): The mean over all symbols, its gradient, and
+        which sequences it is of: all.
     """
-    scores = xp2torch(logits, requires_grad=True)
-    targets = torch.from_numpy(next_symbols(batch)).to(scores.device)
-    loss = F.cross_entropy(scores, targets, label_smoothing=label_smoothing)
+    logits = xp2torch(scores.rows, requires_grad=True)
+    following = torch.from_numpy(next_symbols(starting(*targets))).to(logits.device)
+    loss = F.cross_entropy(logits, following, label_smoothing=label_smoothing)
     loss.backward()
-    return float(loss.detach()), cast(Floats2d, torch2xp(cast(Tensor, scores.grad)))
+    gradient = scores._replace(rows=cast(Floats2d, torch2xp(cast(Tensor, logits.grad))))
+    return float(loss.detach()), gradient, numpy.ones(len(targets.lengths), dtype=bool)
 
 
 def next_symbols(batch: SequenceBatch) -> ndarray:
