@@ -247,6 +247,15 @@ class Errors(metaclass=_WithCode):
         "have features, separated by tabs, or as `source`, `target` and `features` of an object in "
         "a file that ends in `.jsonl`. The source has at least one letter."
     )
+    E130 = (
+        "The model of the component '{name}' is '{model}', but has to give probabilities: some of "
+        "its scores are below 0 or above 1. Use `spacy.Tagger.v2`."
+    )
+    E131 = (
+        "The training data of the component '{name}' has the label {label!r}, which is none of its "
+        "labels. Initialize the component with data that has it, or list it in "
+        "`[initialize.components.{name}.labels]`."
+    )
     E140 = (
         "Line {number} of {path} is no document: {reason}. It has to be text in UTF-8 and, in a "
         "`.jsonl` file, an object with a `text`, with or without a `meta`."
