@@ -72,6 +72,7 @@ def folder(tmp_path_factory, corpus, table):
     for part in ("train", "dev"):
         (folder / f"{part}.spacy").symlink_to(corpus)
         (folder / f"{part}.tsv").symlink_to(table)
+    (folder / "texts.jsonl").write_text('{"text": "Anna sees a bird."}\n', encoding="utf8")
     for name, config in PIPELINES.items():
         data = table if name in TABLES else corpus
         overrides = {"paths.train": data, "paths.dev": data}
