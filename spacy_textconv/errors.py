@@ -260,7 +260,7 @@ class Errors(metaclass=_WithCode):
         "Line {number} of {path} is no document: {reason}. It has to be text in UTF-8 and, in a "
         "`.jsonl` file, an object with a `text`, with or without a `meta`."
     )
-    E141 = "There is nothing to annotate in {path}. Give a file, or a folder of files, of: {types}"
+    E141 = "There are no documents in {path}. Give a file, or a folder of files, of: {types}"
     E142 = "The file {path} can't be read: {reason}. It has to be a `DocBin`, as spaCy writes it."
     E143 = "The folder {path} has other files in it, which stay as they are. Give a new folder."
     E144 = (

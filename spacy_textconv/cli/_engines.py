@@ -49,11 +49,6 @@ class Annotator:
         return shard
 
 
-def annotate_here(shards: List[Shard], annotator: Annotator) -> Iterator[Shard]:
-    """Annotate shards one after the other."""
-    return map(annotator, shards)
-
-
 _annotator: Annotator
 
 
@@ -77,9 +72,9 @@ def _start_process(worker: Worker) -> None:
 def _exit_with_parent() -> None:
     """Without this, a process waits for more work forever when its parent is killed."""
     parent = multiprocessing.parent_process()
-    assert parent is not None
-    parent.join()
-    os._exit(1)
+    if parent is not None:
+        parent.join()
+        os._exit(1)
 
 
 def _annotate(shard: Shard) -> Shard:

@@ -63,7 +63,7 @@ def plan_shards(
             )
         name = path.relative_to(folder).as_posix()
         files.append({"name": name, "sha256": checksum.hexdigest(), "n_docs": n_docs})
-    if not files:
+    if not shards:
         raise ValueError(Errors.E141.format(path=input_path, types=", ".join(TYPES)))
     return files, shards
 

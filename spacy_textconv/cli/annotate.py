@@ -2,7 +2,7 @@
 
 from enum import Enum
 from pathlib import Path
-from typing import Annotated, Any, Dict, Optional
+from typing import Annotated, Any, Dict, Iterator, Optional
 
 import srsly
 import tqdm
@@ -12,14 +12,8 @@ from weasel.util import get_checksum
 
 from ..errors import Errors
 from ._app import app
-from ._engines import (
-    Annotator,
-    Worker,
-    annotate_here,
-    annotate_in_processes,
-    annotate_with_ray,
-)
-from ._shards import TEMPORARY, plan_shards, whole_file
+from ._engines import Annotator, Worker, annotate_in_processes, annotate_with_ray
+from ._shards import TEMPORARY, Shard, plan_shards, whole_file
 
 MANIFEST = "manifest.json"
 
@@ -102,10 +96,10 @@ def annotate_cli(
     }
     _claim(output_path, settings)
     pending = [shard for shard in shards if not Path(shard["output"]).exists()]
-    if shards and not pending:
+    if not pending:
         msg.fail(Errors.E145.format(path=output_path), exits=1)
     if alone:
-        annotated = annotate_here(pending, annotator)
+        annotated: Iterator[Shard] = map(annotator, pending)
     elif engine is Engine.local:
         annotated = annotate_in_processes(pending, worker, n_process)
     else:

@@ -210,6 +210,8 @@ def test_nothing_is_overwritten(model, tmp_path):
 
 def test_command_says_what_is_wrong(model, tmp_path):
     (tmp_path / "empty").mkdir()
+    (tmp_path / "empty.jsonl").touch()
+    (tmp_path / "code.md").touch()
     (tmp_path / "damaged.spacy").write_text("no DocBin")
     (tmp_path / "latin.txt").write_text("ein Tag\nein schöner Tag", encoding="latin1")
     for name, line in (
@@ -221,12 +223,12 @@ def test_command_says_what_is_wrong(model, tmp_path):
         (tmp_path / f"{name}.jsonl").write_text('{"text": "good"}\n' + line)
     for name, message in (
         ("empty", "E141"),
+        ("empty.jsonl", "E141"),
         ("code.md", "E141"),
         ("damaged.spacy", "E142"),
         ("latin.txt", "Line 2"),
         *((f"{letter}.jsonl", "Line 2") for letter in "abcd"),
     ):
-        (tmp_path / "code.md").touch()
         code, printed = run(model, tmp_path / name, tmp_path / "output")
         assert code == 1 and message in printed
     code, printed = run(tmp_path / "empty", tmp_path / "a.jsonl", tmp_path / "output")
