@@ -7,6 +7,7 @@ from thinc.api import Model
 from spacy_textconv.models.decode import build_causal_conv_decoder_v1, starting
 from spacy_textconv.models.heads.seq2seq import (
     Seq2SeqBatch,
+    Targets,
     attend,
     build_seq2seq_v1,
     next_symbols,
@@ -46,24 +47,24 @@ def rows():
 def make_batch():
     docs = [spacy.blank("en").make_doc("any text") for _ in ROWS]
     # The second document becomes nothing.
-    sequences = starting(numpy.array([2, 3, 4, 5, 2]), numpy.array([3, 2]))
-    return Seq2SeqBatch(docs, [0, 2], sequences)
+    targets = Targets(numpy.array([2, 3, 4, 5, 2]), numpy.array([3, 2]))
+    return Seq2SeqBatch(docs, [0, 2], targets)
 
 
 def test_targets_are_what_comes_next():
-    assert next_symbols(make_batch().sequences).tolist() == [2, 3, 4, 0, 5, 2, 0]
+    assert next_symbols(starting(*make_batch().targets)).tolist() == [2, 3, 4, 0, 5, 2, 0]
 
 
 def test_gradient_of_the_rows(rows):
     model, batch = build(rows), make_batch()
     scores, backprop = model.begin_update(batch)
-    _, d_scores = sequence_loss_and_gradient(scores, batch.sequences, 0.1)
+    _, d_scores, _ = sequence_loss_and_gradient(scores, batch.targets, 0.1)
     backprop(d_scores)
     d_rows = model.layers[0].attrs["d_rows"]
     assert [d.shape for d in d_rows] == [row.shape for row in rows]
 
     def loss():
-        return sequence_loss_and_gradient(model.predict(batch), batch.sequences, 0.1)[0]
+        return sequence_loss_and_gradient(model.predict(batch), batch.targets, 0.1)[0]
 
     for document in (0, 2):
         direction = numpy.sign(d_rows[document])
@@ -78,12 +79,13 @@ def test_gradient_of_the_rows(rows):
 def test_label_smoothing_spreads_probability(rows):
     model, batch = build(rows), make_batch()
     scores = model.predict(batch)
-    log_probs = scores - numpy.log(numpy.exp(scores).sum(axis=1, keepdims=True))
-    targets = next_symbols(batch.sequences)
+    logits = scores.rows
+    log_probs = logits - numpy.log(numpy.exp(logits).sum(axis=1, keepdims=True))
+    targets = next_symbols(starting(*batch.targets))
     right = -log_probs[numpy.arange(len(targets)), targets].mean()
-    loss, gradient = sequence_loss_and_gradient(scores, batch.sequences, 0.3)
+    loss, gradient, _ = sequence_loss_and_gradient(scores, batch.targets, 0.3)
     assert_allclose(loss, 0.7 * right - 0.3 * log_probs.mean(), rtol=1e-5)
-    assert_allclose(gradient.sum(axis=1), 0.0, atol=1e-6)
+    assert_allclose(gradient.rows.sum(axis=1), 0.0, atol=1e-6)
 
 
 def test_what_is_written_looks_where_it_did(rows):
@@ -93,15 +95,15 @@ def test_what_is_written_looks_where_it_did(rows):
     found = write(model, docs, max_lengths=[4, 4, 4], beam=1, n_best=1, length_penalty=1.0)
     written = [best.symbols for [best] in found]
     lengths = numpy.array([*map(len, written)])
-    sequences = starting(numpy.array(sum(written, []), dtype="int64"), lengths)
-    looks = attend(model, docs, sequences)
+    targets = Targets(numpy.array(sum(written, []), dtype="int64"), lengths)
+    looks = attend(model, docs, targets)
     assert [look.shape for look in looks] == [
         (length + 1, n) for length, n in zip(lengths, ROWS, strict=True)
     ]
     assert_allclose(looks[0].sum(axis=1) < 1.0, True)
     # As many symbols as there may be, or an end before.
-    scores = model.predict(Seq2SeqBatch(docs, [0, 1, 2], sequences))
-    best, start = scores.argmax(axis=1), 0
+    scores = model.predict(Seq2SeqBatch(docs, [0, 1, 2], targets))
+    best, start = scores.rows.argmax(axis=1), 0
     for symbols in written:
         assert best[start : start + len(symbols)].tolist() == symbols
         start += len(symbols) + 1
