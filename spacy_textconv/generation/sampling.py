@@ -40,7 +40,7 @@ class Sampler:
         self.temperature = temperature
         self.top_k = top_k
         self.top_p = top_p
-        self._generator = torch.Generator()
+        self._generator = torch.Generator("cpu")
         if seed is None:
             self._generator.seed()
         else:
@@ -54,7 +54,7 @@ class Sampler:
         """
         probabilities, symbols = self.candidates(log_probs)
         sums = probabilities.cumsum(dim=1)
-        drawn = torch.rand(len(sums), 1, generator=self._generator, dtype=sums.dtype)
+        drawn = sums.new_empty(len(sums), 1).uniform_(generator=self._generator)
         # The first whose sum is greater, which is none that is impossible.
         places = torch.searchsorted(sums, drawn * sums[:, -1:], right=True)
         return symbols.gather(1, places)[:, 0].to(log_probs.device)
@@ -71,7 +71,7 @@ class Sampler:
         scores = log_probs.cpu()
         number = scores.shape[1]
         if self.top_k is None and self.top_p is None:
-            symbols = torch.arange(number).expand(scores.shape)
+            symbols = torch.arange(number, device=scores.device).expand(scores.shape)
         else:
             scores, symbols = largest(scores, self.top_k or number)
         # Without the greatest one, nothing is too large, however low the temperature.

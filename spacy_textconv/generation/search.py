@@ -185,10 +185,11 @@ def beam_search(
     symbols = _first(start, max_lengths)[:, None]
     documents = torch.arange(len(max_lengths), device=max_lengths.device)
     written = symbols[:, :, None][:, :, :0]
-    totals = torch.zeros(symbols.shape, device=max_lengths.device)
+    totals = torch.zeros(symbols.shape, dtype=torch.float32, device=max_lengths.device)
     places = torch.full_like(documents, beam)
     best = totals.new_full((len(documents), n_best), -inf)
-    lengths = torch.arange(int(max_lengths.max()) + 1 if len(documents) else 0)
+    longest = int(max_lengths.max()) + 1 if len(documents) else 0
+    lengths = torch.arange(longest, device=max_lengths.device)
     penalties = penalize_length(lengths, length_penalty).to(totals)
     found: List[List[Hypothesis]] = [[] for _ in range(len(documents))]
     length = 0

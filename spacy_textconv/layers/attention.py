@@ -103,6 +103,7 @@ def sinusoids(positions: Tensor, width: int) -> Tensor:
     """Describe positions by sines and cosines of many wavelengths (Vaswani et al. 2017, section
     3.5). *Shape:* (positions,) to (positions, width)"""
     half = -(-width // 2)
-    rates = torch.exp(torch.arange(half, device=positions.device) * (-log(10000.0) / half))
+    steps = torch.arange(half, dtype=torch.float32, device=positions.device)
+    rates = torch.exp(steps * (-log(10000.0) / half))
     angles = positions.unsqueeze(1) * rates
     return torch.cat([angles.sin(), angles.cos()], dim=1)[:, :width]

@@ -51,6 +51,8 @@ def examples(nlp):
         token.lemma_ = token.text[:-1]
     reference.set_ents([Span(reference, 0, 1, "PERSON")])
     reference.cats = {"A": 1.0, "B": 0.0}
+    if Doc.has_extension("summary"):
+        reference._.summary = "A bird"
     return [Example(doc, reference)]
 
 
@@ -71,6 +73,16 @@ def build():
     nlp.add_pipe("textcat", config={"model": classifier})
     lemmas = {"model": {**TRANSDUCER, "tok2vec": listener()}, "memory": False}
     nlp.add_pipe("textconv_lemmatizer", config=lemmas)
+    decoder = {"@architectures": "spacy-textconv.CausalConvDecoder.v1", "width": 16}
+    writers = {
+        "causal": {"@architectures": "spacy-textconv.Seq2Seq.v1", "decoder": decoder},
+        "one_pass": {"@architectures": "spacy-textconv.CTCSeq2Seq.v1", "width": 16},
+    }
+    for name, model in writers.items():
+        config = {"model": {**model, "tok2vec": listener()}, "target": "_.summary", "beam": 2}
+        nlp.add_pipe("textconv_seq2seq", name=name, config=config)
+    config = {"model": {"decoder": decoder}, "min_count": 1}
+    nlp.add_pipe("textconv_lm", config=config)
     nlp.initialize(lambda: examples(nlp))
     return nlp
 
@@ -96,7 +108,14 @@ def results(nlp):
         candidates[0][1] for candidates in nlp.get_pipe("textconv_lemmatizer").predict([doc])[0]
     ]
     entities = nlp.get_pipe("textconv_ner").predict([doc])[0]
-    return [doc.tensor, entities, lemmas, *maps, [*doc.cats.values()]]
+    texts = [
+        hypothesis.score
+        for name in ("causal", "one_pass")
+        for hypothesis in nlp.get_pipe(name).predict([doc])[0]
+    ]
+    assert len(nlp.get_pipe("textconv_lm").generate("A", seed=0, max_length=5)) == 1
+    surprise = doc._.surprise
+    return [doc.tensor, entities, lemmas, texts, surprise, *maps, [*doc.cats.values()]]
 
 
 def parameters(nlp):
