@@ -8,6 +8,7 @@ import safetensors.torch
 import torch
 from safetensors import SafetensorError
 from thinc.api import CupyOps, Optimizer, Shim, get_current_ops, set_gpu_allocator
+from thinc.optimizers import KeyT
 from thinc.types import FloatsXd
 from thinc.util import get_torch_default_device, torch2xp, xp2torch
 from torch import Tensor, nn
@@ -15,6 +16,7 @@ from torch import Tensor, nn
 from ..errors import Errors
 from ..layers.autocast import without_autocast
 from ..layers.dropout import set_dropout
+from .adam import adam_step, is_adam
 from .device import has_bfloat16_units
 
 # What a module gives out, and what takes its gradient back to the inputs.
@@ -133,20 +135,17 @@ class TorchShim(Shim):
 
     def finish_update(self, optimizer: Optimizer) -> None:
         """Let the optimizer change the parameters, in place, and forget the gradients."""
-        for name, param in self.module.named_parameters():
-            if param.grad is None:
-                continue
-            # As one dimension, because Thinc's optimizers refuse scalars.
-            weights = param.data.view(-1)
-            updated, _ = optimizer(
-                (self.id, name),
-                cast(FloatsXd, torch2xp(weights)),
-                cast(FloatsXd, torch2xp(param.grad.reshape(-1))),
-            )
-            updated = xp2torch(updated, device=param.device)
-            if updated.data_ptr() != weights.data_ptr():
-                weights.copy_(updated)
-            param.grad = None
+        learned = {
+            (self.id, name): param
+            for name, param in self.module.named_parameters()
+            if param.grad is not None
+        }
+        if is_adam(optimizer):
+            adam_step(optimizer, learned)
+        else:
+            for key, param in learned.items():
+                _update(optimizer, key, param)
+        self.module.zero_grad()
         self.version += 1
 
     @contextmanager
@@ -223,6 +222,20 @@ class TorchShim(Shim):
         if self.mixed_precision and has_bfloat16_units(self.device):
             return torch.autocast(self.device.type, torch.bfloat16)
         return without_autocast(self.device)
+
+
+def _update(optimizer: Optimizer, key: KeyT, param: nn.Parameter) -> None:
+    """Let any optimizer change a parameter, in place."""
+    # As one dimension, because Thinc's optimizers refuse scalars.
+    weights = param.data.view(-1)
+    updated, _ = optimizer(
+        key,
+        cast(FloatsXd, torch2xp(weights)),
+        cast(FloatsXd, torch2xp(cast(Tensor, param.grad).reshape(-1))),
+    )
+    updated = xp2torch(updated, device=param.device)
+    if updated.data_ptr() != weights.data_ptr():
+        weights.copy_(updated)
 
 
 def _with_gradient(x: Any) -> Any:
