@@ -319,6 +319,20 @@ class Errors(metaclass=_WithCode):
         "`target` is '{value}', but with `level` = \"doc\" it has to be an extension of documents, "
         "such as '_.translation'."
     )
+    E170 = (
+        "`max_length` is {value}, but the {seed_rows} `seed_rows` of the decoder are doubled until "
+        "there are enough, which makes {longest}. Set `max_length` to {longest}, or change "
+        "`seed_rows`."
+    )
+    E171 = (
+        "A text has {rows} rows, but this decoder spreads one vector over a whole text. Let a "
+        "pooling make one row of them, as in `spacy-textconv.TextVAE.v1`, or use a decoder that "
+        "looks at many, such as `spacy-textconv.CausalConvDecoder.v1`."
+    )
+    E172 = (
+        "A text has {length} symbols, its end among them, but `max_length` of the decoder is "
+        "{limit}. Raise it, or cut the text."
+    )
     E180 = (
         "The model of '{name}' ('{model}') is no language model. Use an architecture that is, such "
         "as `spacy-textconv.CausalLM.v1`."

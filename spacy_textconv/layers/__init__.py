@@ -6,11 +6,13 @@ from .convolution import Convolution, GapNorm
 from .crf import LinearChains, split_sizes
 from .ctc import BLANK, CopySoftmax, beam_search, collapse, ctc_loss, needed_slots
 from .decoder import CausalDecoder, Writing
+from .deconv import DeconvDecoder, Spread
 from .densenet import DenseStack
 from .dilated import DilatedStack
 from .dropout import Dropout, LockedDropout, WordDropout, set_dropout
 from .embedding import WordEmbedding
 from .hidden import Hidden
+from .latent import GaussianLatent, active_units, free_bits, kl_divergence
 from .packing import Packing, Slice, slice_documents
 from .pooling import AttentionPooling, KMaxPooling, LogMeanExpPooling, MeanPooling, Pooling
 from .receptive_field import (
@@ -38,10 +40,12 @@ __all__ = [
     "ConvolutionShape",
     "CopySoftmax",
     "CrossAttention",
+    "DeconvDecoder",
     "DenseStack",
     "DilatedStack",
     "Dropout",
     "GapNorm",
+    "GaussianLatent",
     "Hidden",
     "KINDS",
     "KMaxPooling",
@@ -60,6 +64,7 @@ __all__ = [
     "ShrinkingConvolution",
     "Slice",
     "SlotDecoder",
+    "Spread",
     "StringTransducer",
     "TransposedConvolution",
     "Upsampling",
@@ -67,11 +72,14 @@ __all__ = [
     "WordDropout",
     "WordEmbedding",
     "Writing",
+    "active_units",
     "beam_search",
     "collapse",
     "convolution_reach",
     "ctc_loss",
     "extend_transitions",
+    "free_bits",
+    "kl_divergence",
     "needed_slots",
     "receptive_fields",
     "set_dropout",
