@@ -40,6 +40,7 @@ EXAMPLES: dict[str, Any] = {
     "decoder": DECODER,
     "encode": ENCODER,
     "exclusive_classes": True,
+    "out_width": 128,
     "path": "${paths.train}",
     "sizes": [1, 2],
     "target": "_.inflection",

@@ -22,7 +22,7 @@ from .receptive_field import (
     convolution_reach,
     receptive_fields,
 )
-from .shrinking import ConvPooling, Pyramid, ShrinkingConvolution
+from .shrinking import ConvPooling, Flattening, Pyramid, ShrinkingConvolution
 from .slots import SlotDecoder
 from .stack import PackedStack
 from .transducer import StringTransducer
@@ -44,6 +44,7 @@ __all__ = [
     "DenseStack",
     "DilatedStack",
     "Dropout",
+    "Flattening",
     "GapNorm",
     "GaussianLatent",
     "Hidden",

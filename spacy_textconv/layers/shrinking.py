@@ -1,6 +1,7 @@
 """Networks over documents that lie end to end, and that become shorter in them before they are
 pooled: unpadded convolutions, and pyramids."""
 
+from math import sqrt
 from typing import Tuple, cast
 
 import torch
@@ -187,6 +188,47 @@ class Pyramid(nn.Module):
         for level in self.levels:
             x, lengths = level(x, lengths)
         return self.pooling(self.norm(x), lengths)
+
+
+class Flattening(nn.Module):
+    """Lay the rows of a document side by side, and map them to one vector: a convolution whose
+    kernel is as long as the longest document (Zhang et al. 2017, "Deconvolutional paragraph
+    representation learning", section 2.1). It knows the place of each row. The rows beyond
+    `max_rows` are left out.
+
+    width (int): The number of columns of the input.
+    out_width (int): The number of columns of the output.
+    max_rows (int): The number of rows of a document that are read.
+    """
+
+    def __init__(self, *, width: int, out_width: int, max_rows: int):
+        super().__init__()
+        check_positive("width", width)
+        check_positive("out_width", out_width)
+        check_positive("max_rows", max_rows)
+        # A document without rows gets zeros, as in other poolings.
+        self.linear = nn.Linear(max_rows * width, out_width, bias=False)
+        # Most documents have far fewer rows.
+        nn.init.normal_(self.linear.weight, std=1.0 / sqrt(width))
+        self.max_rows = max_rows
+        self.out_width = out_width
+
+    def forward(self, x: Tensor, lengths: Tensor) -> Tensor:
+        """
+        x (Tensor): *Shape:* (rows, width)
+        lengths (Tensor): The number of rows of each document. *Shape:* (documents,)
+        RETURNS (Tensor): *Shape:* (documents, out_width)
+        """
+        longest = min(self.max_rows, max([1, *lengths.tolist()]))
+        positions = positions_in_documents(lengths)
+        places = torch.repeat_interleave(lengths) * longest + positions
+        read = positions < longest
+        side_by_side = x.new_zeros(len(lengths) * longest, x.shape[1])
+        side_by_side = side_by_side.index_copy(0, places[read], x[read])
+        columns = longest * x.shape[1]
+        # What only zeros would be multiplied with is left out.
+        weight = self.linear.weight[:, :columns]
+        return padded_linear(side_by_side.view(len(lengths), columns), weight, None)
 
 
 def _windows(lengths: Tensor, counts: Tensor, size: int, stride: int) -> Tensor:

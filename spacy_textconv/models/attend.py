@@ -1,7 +1,7 @@
 """The third step: vectors of the tokens of a document to one vector of the document."""
 
 from functools import partial
-from typing import Callable, List, Literal, Optional, Sequence, Tuple, Union, cast
+from typing import Any, Callable, List, Literal, Optional, Sequence, Tuple, Union, cast
 
 import torch
 from thinc.api import Model
@@ -10,10 +10,10 @@ from torch import Tensor
 
 from ..checks import check_choice, check_positive
 from ..errors import Errors
-from ..layers import AttentionPooling, ConvPooling, KMaxPooling, Pooling, Pyramid
+from ..layers import AttentionPooling, ConvPooling, Flattening, KMaxPooling, Pooling, Pyramid
 from ..layers.pooling import POOLINGS, make_pooling
-from .compose import check_arrays, reads_documents
-from .types import AttendT
+from .compose import check_arrays, has_blocks, reads_documents
+from .types import AttendT, EmbedT
 from .wrap import (
     converting,
     get_module,
@@ -125,6 +125,24 @@ def build_pyramid_attend_v1(
     return _attend("pyramid_attend", build, width)
 
 
+def build_flatten_attend_v1(
+    *, width: int, out_width: int, max_rows: int = 64
+) -> Model[List[Floats2d], Floats2d]:
+    """Build a layer that lays the vectors of a document's tokens side by side and maps them to one
+    vector: a convolution whose kernel is as long as a document (Zhang et al. 2017, "Deconvolutional
+    paragraph representation learning", section 2.1). In contrast to the other poolings, it knows
+    the place of each token, so that a text can be written again from what it gives out.
+
+    width (int): The width of the token vectors.
+    out_width (int): The width of the output.
+    max_rows (int): The number of tokens that are read. Those of a document beyond it are left out.
+    RETURNS (Model[List[Floats2d], Floats2d]): The layer.
+    RAISES (ValueError): If a setting is out of its range.
+    """
+    build = partial(Flattening, width=width, out_width=out_width, max_rows=max_rows)
+    return _attend("flatten_attend", build, width)
+
+
 def is_pooling(layer: Model) -> bool:
     """Tell whether a layer can turn the vectors of a document's tokens into one vector. Of layers
     that are not from here, only the sizes tell."""
@@ -132,8 +150,19 @@ def is_pooling(layer: Model) -> bool:
     return (
         not reads_documents(layer)
         and bool(layer.has_dim("nO"))
-        and (module is None or isinstance(module, (Pooling, Pyramid)))
+        and (module is None or isinstance(module, (Pooling, Pyramid, Flattening)))
     )
+
+
+def check_attends(attend: Any, tok2vec: EmbedT) -> None:
+    """Raise a ValueError unless a section of the config has at least one pooling, each for vectors
+    of the width of the tok2vec."""
+    if not has_blocks(attend) or not all(map(is_pooling, attend.values())):
+        raise ValueError(Errors.E032.format(value=attend))
+    for name, layer in attend.items():
+        width, actual = layer.maybe_get_dim("nI"), tok2vec.maybe_get_dim("nO")
+        if None not in (width, actual) and width != actual:
+            raise ValueError(Errors.E033.format(name=name, width=width, actual=actual))
 
 
 def has_attention(layer: Model) -> bool:
@@ -179,7 +208,9 @@ def join_rows(model: AttendT, Xs: Sequence[Floats2d]) -> Tuple[Tensor, Tensor]:
     return x, torch.tensor([len(X) for X in Xs], dtype=torch.long, device=x.device)
 
 
-def _attend(name: str, build: Callable[[], Union[Pooling, Pyramid]], width: int) -> AttendT:
+def _attend(
+    name: str, build: Callable[[], Union[Pooling, Pyramid, Flattening]], width: int
+) -> AttendT:
     model = wrap_module(
         name, build, converting(_rows_to_tensor, tensor_to_array), dims={"nI": width, "nO": None}
     )

@@ -40,6 +40,16 @@ def check_arrays(layer: Model, Xs: Sequence[Any]) -> None:
         raise ValueError(Errors.E070.format(name=layer.name))
 
 
+def has_blocks(section: Any) -> bool:
+    """Tell whether a section of the config has named blocks of architectures in it, rather than
+    being such a block itself."""
+    return (
+        isinstance(section, dict)
+        and bool(section)
+        and all(isinstance(layer, Model) for layer in section.values())
+    )
+
+
 def check_tok2vec(tok2vec: Model) -> None:
     """Raise a ValueError if a layer is an encoder without an embedding layer, or a whole model with
     the labels of a component, say."""

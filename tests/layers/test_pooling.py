@@ -10,6 +10,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from spacy_textconv.layers import (
     AttentionPooling,
     ConvPooling,
+    Flattening,
     KMaxPooling,
     LogMeanExpPooling,
     MeanPooling,
@@ -31,14 +32,16 @@ POOLINGS = {
     ),
     "conv_skipping": (ConvPooling, {"kernel_size": 2, "stride": 3}),
 }
-PYRAMIDS = {
+# Those that need all rows at once.
+WHOLE = {
+    "flatten": (Flattening, {"out_width": WIDTH, "max_rows": 8}),
     "pyramid": (Pyramid, {"levels": 2}),
     "pyramid_mean": (
         Pyramid,
         {"levels": 1, "kernel_size": 5, "pooling": "mean", "activation": "tanh"},
     ),
 }
-EVERY = {**POOLINGS, **PYRAMIDS}
+EVERY = {**POOLINGS, **WHOLE}
 LENGTHS = torch.tensor([0, 5, 1, 0, 9, 2, 0])
 lengths = st.lists(st.integers(0, 12), min_size=1, max_size=6)
 
@@ -105,6 +108,9 @@ def naive(name, module, x):
                 y = activation(y[0].t())
             x = x + y
         return naive_pool(last, module.norm(x))
+    if pooling is Flattening:
+        window = F.pad(x[:8], (0, 0, 0, max(0, 8 - len(x))))
+        return torch.einsum("rc,orc->o", window, module.linear.weight.view(WIDTH, 8, WIDTH))
     if pooling is not AttentionPooling:
         return naive_pool(pooling, x, **options)
     weights = module.queries(module.keys(x).tanh()).softmax(dim=0)
@@ -283,6 +289,8 @@ def test_what_sees_nothing_but_zeros_is_not_computed(pooling):
         (lambda: ConvPooling(width=4, depth=0), "`depth` is 0"),
         (lambda: ConvPooling(width=4, pooling="sum"), "`pooling` is 'sum'.*'logsumexp'"),
         (lambda: ConvPooling(width=4, activation="step"), "`activation` is 'step'"),
+        (lambda: Flattening(width=4, out_width=0, max_rows=2), "`out_width` is 0"),
+        (lambda: Flattening(width=4, out_width=3, max_rows=0), "`max_rows` is 0"),
         (lambda: Pyramid(width=4, levels=0), "`levels` is 0"),
         (lambda: Pyramid(width=4, kernel_size=2), "`kernel_size` is 2, but has to be odd"),
     ],

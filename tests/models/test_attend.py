@@ -15,6 +15,7 @@ WIDTH = 8
 POOL = {"@architectures": "spacy-textconv.PoolAttend.v1", "width": WIDTH}
 ATTENTION = {"@architectures": "spacy-textconv.AttentionAttend.v1", "width": WIDTH}
 CONV = {"@architectures": "spacy-textconv.ConvAttend.v1", "width": WIDTH}
+FLATTEN = {"@architectures": "spacy-textconv.FlattenAttend.v1", "width": WIDTH}
 PYRAMID = {"@architectures": "spacy-textconv.PyramidAttend.v1", "width": WIDTH}
 ATTENDS = {
     "max": POOL,
@@ -24,6 +25,7 @@ ATTENDS = {
     "attention": ATTENTION,
     "conv": CONV,
     "conv_deep": {**CONV, "kernel_size": 2, "stride": 2, "depth": 2, "pooling": "mean"},
+    "flatten": {**FLATTEN, "out_width": WIDTH, "max_rows": 20},
     "pyramid": PYRAMID,
     "pyramid_mean": {**PYRAMID, "levels": 2, "kernel_size": 5, "pooling": "mean"},
 }

@@ -11,8 +11,8 @@ from thinc.util import get_width
 
 from ...errors import Errors, Warnings
 from ...layers import Hidden
-from ..attend import is_pooling
-from ..compose import check_tok2vec, fix_outputs
+from ..attend import check_attends
+from ..compose import check_tok2vec, fix_outputs, has_blocks
 from ..documents import document_vectors
 from ..types import ClassifyT, RowsT
 from ..wrap import array_to_tensor, converting, no_backprop, tensor_to_array, wrap_module
@@ -64,13 +64,8 @@ def build_text_cat_conv_v1(
     RAISES (ValueError): If a setting is out of its range, or the widths don't fit each other.
     """
     check_tok2vec(tok2vec)
-    if not _has_blocks(attend) or not all(map(is_pooling, attend.values())):
-        raise ValueError(Errors.E032.format(value=attend))
-    for name, layer in attend.items():
-        width, actual = layer.maybe_get_dim("nI"), tok2vec.maybe_get_dim("nO")
-        if None not in (width, actual) and width != actual:
-            raise ValueError(Errors.E033.format(name=name, width=width, actual=actual))
-    if ngrams is not None and not (_has_blocks(ngrams) and all(map(has_ngrams, ngrams.values()))):
+    check_attends(attend, tok2vec)
+    if ngrams is not None and not (has_blocks(ngrams) and all(map(has_ngrams, ngrams.values()))):
         raise ValueError(Errors.E023.format(value=ngrams))
     companions = ngrams or {}
     numbers = {nO, *(layer.maybe_get_dim("nO") for layer in companions.values())} - {None}
@@ -92,16 +87,6 @@ def build_text_cat_conv_v1(
     model.attrs["resize_output"] = resize_classes
     fix_outputs(model, nO)
     return model
-
-
-def _has_blocks(section: Any) -> bool:
-    """Tell whether a section of the config has named blocks of architectures in it, rather than
-    being such a block itself."""
-    return (
-        isinstance(section, dict)
-        and bool(section)
-        and all(isinstance(layer, Model) for layer in section.values())
-    )
 
 
 def resize_classes(model: ClassifyT, nO: int) -> ClassifyT:
