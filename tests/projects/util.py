@@ -27,7 +27,8 @@ def copy_project(
     RETURNS (Path): The folder of the copied project.
     """
     project = root / "projects" / name
-    shutil.copytree(ROOT / "projects" / name / "configs", project / "configs")
+    if (ROOT / "projects" / name / "configs").exists():
+        shutil.copytree(ROOT / "projects" / name / "configs", project / "configs")
     for part in [name, *borrowed]:
         shutil.copytree(ROOT / "projects" / part / "scripts", root / "projects" / part / "scripts")
     shutil.copy(ROOT / "projects" / name / "project.yml", project)
