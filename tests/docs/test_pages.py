@@ -33,6 +33,7 @@ PIPELINES = {
     "tagger": "tagger",
     "textcat": "textcat",
     "translator": "seq2seq",
+    "writer": "language_model",
 }
 # Those that learn from tables.
 TABLES = ("inflector", "translator")
