@@ -45,7 +45,7 @@ class DeconvDecoder(nn.Module):
         width: int,
         memory_width: int,
         max_length: int = 64,
-        seed_rows: int = 16,
+        seed_rows: int = 32,
         kernel_size: int = 3,
         dilations: Sequence[int] = (1, 1),
         block: str = "gated",

@@ -10,13 +10,15 @@ from numpy import ndarray
 from thinc.api import Model
 from thinc.types import Floats2d
 from thinc.util import torch2xp
-from torch import Tensor
+from torch import Tensor, nn
 
+from ..generation.search import Writer
 from ..generation.symbols import START
-from ..layers import CausalDecoder, Writing
+from ..layers import CausalDecoder, DeconvDecoder
 from .wrap import converting, get_shim, tensor_to_array, to_tensor, wrap_module
 
 DEFAULT_DILATIONS = [1, 2, 4, 1]
+DEFAULT_DECONV_DILATIONS = [1, 1]
 
 
 @dataclass(frozen=True)
@@ -97,12 +99,58 @@ def build_causal_conv_decoder_v1(
     )
     # What is wrong with a setting is found out now.
     build(symbols=1)
-    return partial(_build_decoder, build, mixed_precision)
+    return partial(_build_decoder, "causal_conv_decoder", build, mixed_precision, None)
+
+
+def build_deconv_decoder_v1(
+    *,
+    max_length: int = 64,
+    seed_rows: int = 32,
+    width: int = 256,
+    kernel_size: int = 3,
+    dilations: List[int] = DEFAULT_DECONV_DILATIONS,
+    block: Literal["conv", "gated", "bytenet", "separable"] = "gated",
+    dropout: Optional[float] = None,
+    mixed_precision: bool = False,
+) -> BuildDecoderT:
+    """Choose a decoder that writes a text in one pass, all of it from one vector: a linear map
+    makes `seed_rows` rows of it, transposed convolutions double their number until they are
+    `max_length`, and each row tells its symbol (Zhang et al. 2017, "Deconvolutional paragraph
+    representation learning", section 2.2).
+
+    max_length (int): The number of symbols of a text at most, with one for its end. Has to be
+        `seed_rows`, doubled once or more: 64, 128 or 256 with the default.
+    seed_rows (int): The number of rows that the vector becomes at first.
+    width (int): The width of all rows.
+    kernel_size (int): The number of rows that each convolution looks at. Has to be odd.
+    dilations (List[int]): One number for each convolution after each doubling: the distance between
+        the rows that it looks at.
+    block (str): What a convolution does, as in `spacy-textconv.DilatedConvEncoder.v1`.
+    dropout (Optional[float]): The rate of dropout after each convolution, one mask for each text
+        and column; null follows `[training] dropout`.
+    mixed_precision (bool): Whether to compute in bfloat16 where the device has units for it.
+    RETURNS (Callable[[int, Optional[int]], Model[SequenceBatch, Floats2d]]): Builds the decoder,
+        for a number of symbols and the width of the vectors: the logits of all symbols. Each
+        sequence has one row to look at, its vector.
+    RAISES (ValueError): If a setting is out of its range.
+    """
+    build = partial(
+        DeconvDecoder,
+        max_length=max_length,
+        seed_rows=seed_rows,
+        width=width,
+        kernel_size=kernel_size,
+        dilations=dilations,
+        block=block,
+        dropout=dropout,
+    )
+    build(symbols=1, memory_width=1)
+    return partial(_build_decoder, "deconv_decoder", build, mixed_precision, max_length)
 
 
 def begin(
     model: DecoderT, sequences: int, rows: Optional[Floats2d], row_lengths: Sequence[int]
-) -> Writing:
+) -> Writer:
     """Begin to write sequences. Has to be called, as all that is done with what it returns, while
     the shim of the layer is `predicting`.
 
@@ -110,9 +158,9 @@ def begin(
     sequences (int): The number of sequences.
     rows (Optional[Floats2d]): The rows that they can look at, end to end. *Shape:* (rows, width)
     row_lengths (Sequence[int]): The number of rows of each sequence.
-    RETURNS (Writing): The sequences, without symbols.
+    RETURNS (Writer): The sequences, without symbols.
     """
-    decoder = cast(CausalDecoder, get_shim(model).module)
+    decoder = cast(Any, get_shim(model).module)
     return decoder.begin(sequences, *_memory(model, rows, row_lengths))
 
 
@@ -130,16 +178,20 @@ def attention(model: DecoderT, batch: SequenceBatch) -> ndarray:
 
 
 def _build_decoder(
-    build: Callable[..., CausalDecoder],
+    name: str,
+    build: Callable[..., nn.Module],
     mixed_precision: bool,
+    max_length: Optional[int],
     symbols: int,
     memory_width: Optional[int] = None,
 ) -> DecoderT:
     return wrap_module(
-        "causal_conv_decoder",
+        name,
         partial(build, symbols=symbols, memory_width=memory_width),
         converting(_convert_sequences, tensor_to_array),
         dims={"nO": symbols, "nI": memory_width},
+        # How many symbols there can be, with the end; any number if None.
+        attrs={"max_length": max_length},
         mixed_precision=mixed_precision,
     )
 

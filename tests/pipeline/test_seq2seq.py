@@ -281,11 +281,24 @@ def read_pixels(model, docs, is_train):
     return [doc.user_data["pixels"] for doc in docs], lambda d_rows: docs
 
 
-@both_models
+DECONV = {
+    **MODEL,
+    "decoder": {
+        "@architectures": "spacy-textconv.DeconvDecoder.v1",
+        "max_length": 8,
+        "seed_rows": 4,
+        "width": 16,
+    },
+}
+
+
+@pytest.mark.parametrize("model", [MODEL, CTC, DECONV], ids=["causal", "one pass", "one vector"])
 def test_the_rows_can_be_those_of_a_picture(model):
-    """An encoder of one's own gives as many rows as it has, whatever the tokens."""
+    """An encoder of one's own gives as many rows as it has, whatever the tokens, or a single one to
+    a decoder that makes a text of one."""
     spacy.util.fix_random_seed(0)
     nlp = spacy.blank("en")
+    single = model is DECONV
     model = {**model, "tok2vec": {"@architectures": "test_pixels"}}
     config = {"model": model, "target": "_.colour", "label_smoothing": 0.0}
     pipe = nlp.add_pipe("textconv_seq2seq", name="painter", config=config)
@@ -294,6 +307,8 @@ def test_the_rows_can_be_those_of_a_picture(model):
         docs = [nlp.make_doc("picture") for _ in range(2)]
         pixels = numpy.zeros((4 + i, 3), dtype="float32")
         pixels[1 + i, i] = 1.0
+        if single:
+            pixels = pixels.sum(axis=0, keepdims=True)
         for doc in docs:
             doc.user_data["pixels"] = pixels
         docs[1]._.colour = colour

@@ -177,7 +177,8 @@ def write(
     tok2vec, network = model.layers
     Xs = tok2vec.predict(docs)
     shim = get_shim(network)
-    limits = torch.tensor(max_lengths, device=shim.device)
+    longest = network.attrs["max_length"] or max(max_lengths)
+    limits = torch.tensor(max_lengths, device=shim.device).clamp(max=longest)
     with shim.predicting():
         rows = model.ops.xp.concatenate(Xs)
         writing = begin(network, len(docs), rows, [len(X) for X in Xs])
