@@ -34,10 +34,11 @@ LIMITS: Dict[str, float] = {
 }
 
 
-def check_positive(name: str, value: int) -> None:
-    """Raise a ValueError unless the value is a whole number from 1 to its limit."""
-    if not _is_whole(name, value, 1):
-        raise ValueError(Errors.E001.format(name=name, value=value, limit=_limit(name)))
+def check_positive(name: str, value: int, *, least: int = 1) -> None:
+    """Raise a ValueError unless the value is a whole number from 1, or more, to its limit."""
+    if not _is_whole(name, value, least):
+        details = {"least": least, "limit": _limit(name)}
+        raise ValueError(Errors.E001.format(name=name, value=value, **details))
 
 
 def check_natural(name: str, value: int) -> None:

@@ -12,7 +12,7 @@ class _WithCode(type):
 
 
 class Errors(metaclass=_WithCode):
-    E001 = "`{name}` is {value!r}, but has to be a whole number from 1 to {limit:,}."
+    E001 = "`{name}` is {value!r}, but has to be a whole number from {least} to {limit:,}."
     E002 = (
         "`kernel_size` is {value}, but has to be odd, so that every window has a middle. "
         "Use {lower} or {upper}."
@@ -330,8 +330,38 @@ class Errors(metaclass=_WithCode):
         "looks at many, such as `spacy-textconv.CausalConvDecoder.v1`."
     )
     E172 = (
-        "A text has {length} symbols, its end among them, but `max_length` of the decoder is "
-        "{limit}. Raise it, or cut the text."
+        "A text has {length} symbols, with one for its end, but `max_length` is {limit}. Raise it, "
+        "or cut the text; `encode` also takes what is longer with `cut=True`."
+    )
+    E173 = (
+        "The model of '{name}' ('{model}') doesn't turn documents into points and points into "
+        "texts. Use an architecture that does, such as `spacy-textconv.TextVAE.v1`."
+    )
+    E174 = (
+        "`max_length` of '{name}' is {value}, but its decoder writes at most {limit} symbols. Set "
+        "`max_length` of both to the same number."
+    )
+    E175 = (
+        "The vectors have the shape {shape} and {wrong} numbers that are not finite, but have to "
+        "be of the shape (texts, {width}), with finite numbers only, as `encode` gives them. "
+        "{width} is `latent` of the model or, where that is 0, the width of its pooling."
+    )
+    E176 = (
+        "None of the training documents of '{name}' has {what}. Look at what the corpus reads: "
+        "`python -m spacy debug data` does."
+    )
+    E177 = (
+        "'{name}' listens to the component '{upstream}', which hasn't read the text {text!r}. Give "
+        "documents of the pipeline, such as `nlp(text)`, in the place of texts."
+    )
+    E178 = (
+        "`label` is {label!r}, but has to be one of `conditions` that the component was trained "
+        "with: {conditions}."
+    )
+    E179 = (
+        "`latent` of the model of '{name}' is 0. A plain autoencoder has no distribution that "
+        "points could be drawn from, and gives texts no probability. Set `latent` to a positive "
+        "number and train again."
     )
     E180 = (
         "The model of '{name}' ('{model}') is no language model. Use an architecture that is, such "
@@ -400,6 +430,10 @@ class Warnings(metaclass=_WithCode):
     W036 = (
         "A document has {tokens} tokens, more than `max_length` of '{name}' ({limit}). Nothing is "
         "written for it."
+    )
+    W043 = (
+        "{long} of the {number} training documents of '{name}' have more symbols than `max_length` "
+        "({limit}) allows, with one for the end. Their texts are cut. Raise it to learn them whole."
     )
     W047 = (
         "{impossible} of the {number} targets of a batch are too long to be learned by '{name}': "

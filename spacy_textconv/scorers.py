@@ -1,13 +1,16 @@
 """Functions that configs name as scorers."""
 
-from typing import Any, Callable, Collection, Dict, Iterable, List, Tuple
+from typing import Any, Callable, Collection, Dict, Iterable, List, Optional, Sequence, Tuple
 
+import torch
+from numpy import ndarray
 from spacy.matcher.levenshtein import levenshtein
 from spacy.scorer import Scorer
 from spacy.training import Example
 
 from .checks import import_extra
 from .generation.symbols import normalize
+from .layers import active_units
 from .models.attributes import aligned, bare_name, read
 
 
@@ -81,6 +84,51 @@ def seq2seq_score(examples: Iterable[Example], *, target: str, **cfg: Any) -> Di
     signatures = {"bleu": str(bleu.get_signature()), "chrf": str(chrf.get_signature())}
     values = (*scores, exact, signatures)
     return {f"{target}_{name}": value for name, value in zip(names, values, strict=True)}
+
+
+def create_vae_scorer_v1() -> Callable:
+    """Create the scorer of `textconv_vae`."""
+    return vae_score
+
+
+def vae_score(
+    examples: Sequence[Example],
+    *,
+    target: str,
+    texts: Sequence[str],
+    nll: Optional[float],
+    means: Optional[ndarray],
+    divergences: Optional[ndarray],
+    **cfg: Any,
+) -> Dict[str, Any]:
+    """Compare texts with what is written for their points, and tell whether the points matter.
+
+    examples (Sequence[Example]): The examples.
+    target (str): The extension of the points: "latent" for `doc._.latent`.
+    texts (Sequence[str]): What is written for the point of each example.
+    nll (Optional[float]): The mean negative logarithm of the probability of a text, given its
+        point, in nats.
+    means (Optional[ndarray]): The points. *Shape:* (examples, latent)
+    divergences (Optional[ndarray]): How far the distribution of each point is from the prior one,
+        in nats; None for a plain autoencoder. *Shape:* (examples,)
+    RETURNS (Dict[str, Any]): `{target}_bleu`, that of sacrebleu from 0 to 1, and `{target}_exact`,
+        the share of texts that come back as they were; `{target}_nll`; `{target}_kl`, the mean
+        divergence; and `{target}_active`, how many columns tell texts apart. Where the last two are
+        near 0, the decoder has learned to do without the points ("posterior collapse": Bowman et
+        al. 2016, "Generating sentences from a continuous space", section 3.1). None where there is
+        nothing to score.
+    RAISES (ImportError): If sacrebleu isn't installed.
+    """
+    scores: Dict[str, Any] = dict.fromkeys(("bleu", "exact", "nll", "kl", "active"))
+    if examples:
+        gold = [normalize(eg.reference.text) for eg in examples]
+        bleu = import_extra("sacrebleu").metrics.BLEU().corpus_score(texts, [gold])
+        exact = sum(text == right for text, right in zip(texts, gold, strict=True)) / len(gold)
+        scores.update(bleu=bleu.score / 100, exact=exact, nll=nll)
+        scores["active"] = active_units(torch.from_numpy(means))
+    if divergences is not None:
+        scores["kl"] = float(divergences.mean())
+    return {f"{target}_{name}": value for name, value in scores.items()}
 
 
 def _triples(example: Example, source: str, target: str) -> Iterable[Tuple[str, str, str]]:

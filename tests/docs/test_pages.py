@@ -30,6 +30,7 @@ BLOCKS = [(page, *block) for page, text in PAGES.items() for block in FENCE.find
 PIPELINES = {
     "inflector": "inflector",
     "ner": "ner",
+    "sentences": "vae",
     "tagger": "tagger",
     "textcat": "textcat",
     "translator": "seq2seq",

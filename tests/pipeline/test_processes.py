@@ -64,6 +64,14 @@ COMPONENTS = {
         "target": "_.summary",
         "symbols": "words",
     },
+    "textconv_vae": {
+        "model": {
+            "tok2vec": listener(),
+            "attend": {"max": {"@architectures": "spacy-textconv.PoolAttend.v1", "width": WIDTH}},
+            "latent": 8,
+        },
+        "kl_weight": 0.0,
+    },
 }
 
 
@@ -118,6 +126,7 @@ def found(docs):
         data["candidates"] = [text for text, _ in candidates]
         scores += [probability for _, probability in candidates]
         scores += data.pop("cats").values()
+        scores += doc._.latent.tolist()
         scores += [ent._.probability for ent in doc.ents]
         scores += doc._.surprise.tolist()
         scores += [score for key in ("ner", "sc") for score in doc.spans[key].attrs["scores"]]

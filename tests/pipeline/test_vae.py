@@ -1,0 +1,336 @@
+"""Texts as points, and points as texts: the component with a latent space."""
+
+import pickle
+from math import pi
+
+import numpy
+import pytest
+import spacy
+import torch
+from numpy.testing import assert_allclose
+from spacy.training import Example
+from thinc.api import Adam
+
+from spacy_textconv.generation.sampling import Sampler
+from spacy_textconv.models.wrap import get_shim
+
+from ..util import WIDTH, listener, tok2vec
+
+TEXTS = ["a red cat", "the green dog sings", "a big red dog", "cats", "", "the cat sees a dog"]
+POSITIVE = ("a good cat", "the good dog sings", "good dogs")
+NEGATIVE = ("a bad cat", "the bad dog sings", "bad dogs")
+DECONV = {
+    "@architectures": "spacy-textconv.DeconvDecoder.v1",
+    "max_length": 12,
+    "seed_rows": 6,
+    "width": 32,
+}
+CAUSAL = {
+    "@architectures": "spacy-textconv.CausalConvDecoder.v1",
+    "width": 32,
+    "dilations": [1, 2],
+}
+FLATTEN = {
+    "@architectures": "spacy-textconv.FlattenAttend.v1",
+    "width": WIDTH,
+    "out_width": 24,
+    "max_rows": 8,
+}
+MODEL = {
+    "@architectures": "spacy-textconv.TextVAE.v1",
+    "tok2vec": tok2vec(),
+    "attend": {"flatten": FLATTEN},
+    "decoder": DECONV,
+    "latent": 8,
+}
+PLAIN = {**MODEL, "latent": 0}
+
+
+def examples(nlp, texts=TEXTS, cats=None):
+    made = []
+    for i, text in enumerate(texts):
+        predicted, reference = nlp.make_doc(text), nlp.make_doc(text)
+        if cats:
+            reference.cats = cats[i]
+        made.append(Example(predicted, reference))
+    return made
+
+
+def pipeline(*, model=MODEL, shared=False, texts=TEXTS, cats=None, **settings):
+    spacy.util.fix_random_seed(0)
+    nlp = spacy.blank("en")
+    if shared:
+        nlp.add_pipe("tok2vec", config={"model": tok2vec()})
+        model = {**model, "tok2vec": listener()}
+    config = {"model": model, "max_length": 12, **settings}
+    nlp.add_pipe("textconv_vae", name="vae", config=config)
+    made = examples(nlp, texts, cats)
+    nlp.initialize(lambda: made)
+    return nlp
+
+
+def train(nlp, steps=80, texts=TEXTS, cats=None):
+    optimizer = Adam(0.01)
+    for _ in range(steps):
+        losses = nlp.update(examples(nlp, texts, cats), losses={}, sgd=False)
+        for _, pipe in nlp.pipeline:
+            pipe.finish_update(optimizer)
+    return losses["vae"]
+
+
+@pytest.fixture(scope="module")
+def plain():
+    nlp = pipeline(model=PLAIN)
+    train(nlp)
+    return nlp
+
+
+@pytest.fixture(scope="module")
+def variational():
+    nlp = pipeline(kl_weight=0.01)
+    train(nlp, steps=120)
+    return nlp
+
+
+@pytest.fixture(scope="module")
+def controlled():
+    texts = [*POSITIVE, *NEGATIVE]
+    cats = [{"GOOD": 1.0, "BAD": 0.0}] * 3 + [{"GOOD": 0.0, "BAD": 1.0}] * 3
+    settings = {"texts": texts, "cats": cats}
+    nlp = pipeline(conditions=["GOOD", "BAD"], kl_weight=0.3, **settings)
+    train(nlp, steps=200, **settings)
+    return nlp
+
+
+def vae(nlp):
+    return nlp.get_pipe("vae")
+
+
+def rewritten(nlp):
+    docs = list(nlp.pipe(TEXTS))
+    return vae(nlp).decode(numpy.stack([doc._.latent for doc in docs]))
+
+
+@pytest.mark.parametrize("decoder", [DECONV, CAUSAL], ids=["deconv", "causal"])
+@pytest.mark.parametrize("shared", [False, True], ids=["inline", "listener"])
+def test_a_plain_autoencoder_learns_and_survives_disk(shared, decoder, tmp_path):
+    nlp = pipeline(model={**PLAIN, "decoder": decoder}, shared=shared)
+    train(nlp, steps=60)
+    nlp.to_disk(tmp_path)
+    assert rewritten(nlp) == rewritten(spacy.load(tmp_path)) == TEXTS
+
+
+@pytest.mark.parametrize("symbols", ["letters", "pieces"])
+def test_other_symbols(symbols):
+    decoder = {**DECONV, "max_length": 24}
+    nlp = pipeline(
+        model={**PLAIN, "decoder": decoder}, symbols=symbols, max_symbols=30, max_length=24
+    )
+    train(nlp)
+    assert rewritten(nlp) == TEXTS
+
+
+def test_a_latent_space_learns(variational):
+    assert rewritten(variational) == TEXTS
+
+
+def test_bytes_and_pickles(variational):
+    loaded = pipeline().from_bytes(variational.to_bytes())
+    for copy in (loaded, pickle.loads(pickle.dumps(variational))):
+        assert rewritten(copy) == TEXTS
+
+
+def test_points_alone_as_in_a_batch(variational):
+    batch = vae(variational).encode(TEXTS)
+    assert batch.shape == (len(TEXTS), 8)
+    for text, point in zip(TEXTS, batch, strict=True):
+        assert_allclose(vae(variational).encode(text)[0], point, atol=1e-5)
+        assert_allclose(variational(text)._.latent, point, atol=1e-5)
+    assert vae(variational).encode([]).shape == (0, 8)
+    assert vae(variational).decode(numpy.zeros((0, 8))) == []
+
+
+def test_the_loss_is_the_evidence_lower_bound():
+    """With the mean of a distribution in the place of a point that is drawn."""
+    nlp = pipeline()
+    pipe = vae(nlp)
+    made = examples(nlp)
+    batch = pipe._batch([eg.predicted for eg in made], [eg.reference for eg in made])
+    outputs = pipe.model.predict(batch)
+    total, row = 0.0, 0
+    for text in TEXTS:
+        for number in (*pipe.alphabet.encode([text])[0].tolist(), 0):
+            total -= torch.tensor(outputs.logits[row]).log_softmax(dim=0)[number].item()
+            row += 1
+    variances = numpy.exp(outputs.log_variances)
+    divergence = (outputs.means**2 + variances - outputs.log_variances - 1).sum() / 2
+    loss, gradients = pipe.model.attrs["loss"](outputs, batch.sequences, 0.5, 0.0)
+    assert loss == pytest.approx((total + 0.5 * divergence) / row, rel=1e-5)
+    assert_allclose(gradients.means, 0.5 * outputs.means / row, atol=1e-6)
+    assert_allclose(gradients.log_variances, 0.25 * (variances - 1) / row, atol=1e-6)
+
+
+def test_annealing_and_free_bits():
+    seen = []
+    nlp = pipeline(kl_weight=2.0, kl_annealing=4, free_bits=0.5)
+    attrs = vae(nlp).model.attrs
+    loss = attrs["loss"]
+
+    def spy(outputs, sequences, weight, bits):
+        seen.append((weight, bits))
+        return loss(outputs, sequences, weight, bits)
+
+    attrs["loss"] = spy
+    train(nlp, steps=5)
+    assert seen == [(0.5, 0.5), (1.0, 0.5), (1.5, 0.5), (2.0, 0.5), (2.0, 0.5)]
+    made = examples(nlp)
+    nlp.initialize(lambda: made)
+    train(nlp, steps=1)
+    assert seen[-1] == (0.5, 0.5)
+
+
+def test_hidden_words_are_learned_all_the_same():
+    nlp = pipeline(model={**PLAIN, "decoder": CAUSAL}, word_dropout=1.0)
+    train(nlp)
+    pipe = vae(nlp)
+    batch = pipe._batch([nlp.make_doc("a red cat")], [nlp.make_doc("a red cat")])
+    # The start is seen, and all else is unknown.
+    assert pipe._drop_words(batch.sequences).symbols.tolist() == [0, 1, 1, 1]
+    # What has seen no word before knows their order from the point alone.
+    assert train(nlp, steps=1) < 0.3
+
+
+def test_scores_tell_reconstruction_from_collapse(variational, plain):
+    scores = vae(variational).score(examples(variational))
+    assert scores["latent_exact"] == 1.0 == pytest.approx(scores["latent_bleu"])
+    assert scores["latent_kl"] > 5.0 and 1 <= scores["latent_active"] <= 8
+    means = vae(variational).encode(TEXTS)
+    assert scores["latent_active"] == (means.var(axis=0) > 0.01).sum()
+    collapsed = pipeline(kl_weight=100.0)
+    train(collapsed)
+    scores = vae(collapsed).score(examples(collapsed))
+    assert scores["latent_exact"] < 0.5 and scores["latent_kl"] < 0.1
+    assert scores["latent_active"] == 0
+    scores = vae(plain).score(examples(plain))
+    assert scores["latent_kl"] is None and scores["latent_nll"] < 0.5
+    assert set(vae(plain).score([]).values()) == {None}
+
+
+def test_the_likelihood_equals_an_integral():
+    """Of a latent space with one column, over which one can integrate."""
+    nlp = pipeline(model={**MODEL, "latent": 1})
+    train(nlp, steps=10)
+    pipe = vae(nlp)
+    # Other points than those of the prior, so that it matters how they are weighed.
+    latent = get_shim(pipe.model.layers[1]).module
+    torch.nn.init.constant_(latent.mean.bias, 0.7)
+    torch.nn.init.constant_(latent.log_variance.bias, 1.0)
+    texts = TEXTS[:2]
+    found = pipe.log_likelihoods(texts, samples=400, seed=1)
+    grid = numpy.linspace(-6, 6, 301, dtype="float32")
+    for text, estimate in zip(texts, found, strict=True):
+        doc = nlp.make_doc(text)
+        batch = pipe._batch([doc] * len(grid), [doc] * len(grid)).sequences
+        sequences = batch.with_rows(grid[:, None], [1] * len(grid))
+        logits = torch.tensor(pipe.model.layers[-1].predict(sequences))
+        targets = torch.tensor([*pipe.alphabet.encode([text])[0], 0])
+        log_probs = logits.view(len(grid), len(targets), -1).log_softmax(dim=2)
+        of_text = log_probs[:, torch.arange(len(targets)), targets].sum(dim=1).exp().numpy()
+        density = numpy.exp(-(grid**2) / 2) / (2 * pi) ** 0.5
+        integral = (of_text * density).sum() * (grid[1] - grid[0])
+        assert estimate == pytest.approx(numpy.log(integral), abs=0.2)
+    assert (pipe.log_likelihoods(texts, samples=3) == pipe.log_likelihoods(texts, samples=3)).all()
+
+
+def test_long_texts_are_cut_in_training():
+    text = "a b c d e f g h i j k l m n"
+    with pytest.warns(UserWarning, match="W043.* 1 of the 7 .*`max_length` .12."):
+        nlp = pipeline(model=PLAIN, texts=[*TEXTS, text])
+    train(nlp, texts=[*TEXTS, text])
+    with pytest.raises(ValueError, match="E172.* 15 symbols.*`max_length` is 12.*cut=True"):
+        vae(nlp).encode(text)
+    assert vae(nlp).decode(vae(nlp).encode(text, cut=True)) == ["a b c d e f g h i j k"]
+    assert nlp(text)._.latent.shape == (24,)
+
+
+def test_points_between_two_texts(plain):
+    first, second = TEXTS[:2]
+    texts = vae(plain).interpolate(first, plain(second), steps=5)
+    assert len(texts) == 5 and texts[0] == first and texts[-1] == second
+    start, end = vae(plain).encode([first, second])
+    assert texts[2] == vae(plain).decode((start + end)[None] / 2)[0]
+
+
+def test_beams_and_samples(plain):
+    points = vae(plain).encode(TEXTS)
+    assert vae(plain).decode(points, beam=3) == TEXTS
+    cold = Sampler(temperature=0.01, seed=0)
+    assert vae(plain).decode(points, sampler=cold) == TEXTS
+    hot = Sampler(temperature=50.0, seed=0)
+    assert vae(plain).decode(points, sampler=hot) != TEXTS
+
+
+def test_texts_are_drawn(variational):
+    pipe = vae(variational)
+    texts = pipe.generate(20, seed=1)
+    assert len(texts) == 20 and len({*texts}) > 1
+    assert texts == pipe.generate(20, seed=1) != pipe.generate(20, seed=2)
+    assert pipe.generate(0) == []
+
+
+def test_texts_under_a_condition(controlled):
+    pipe = vae(controlled)
+    for text, other in zip(POSITIVE, NEGATIVE, strict=True):
+        assert pipe.rewrite(text, "GOOD") == pipe.rewrite(other, "GOOD") == text
+        assert pipe.rewrite(text, "BAD") == pipe.rewrite(controlled(other), "BAD") == other
+    assert all("bad" in text for text in pipe.generate(20, seed=0, label="BAD"))
+
+
+def test_a_listener_needs_documents_of_the_pipeline():
+    nlp = pipeline(shared=True)
+    with pytest.raises(ValueError, match="E177.*'tok2vec'.*'cats'"):
+        vae(nlp).encode("cats")
+    assert_allclose(vae(nlp).encode(nlp("cats"))[0], nlp("cats")._.latent)
+
+
+@pytest.mark.parametrize(
+    "settings, message",
+    [
+        ({"symbols": "syllables"}, "`symbols`.*'syllables'"),
+        ({"max_length": 0}, "`max_length`"),
+        ({"max_length": 13}, "E174.*`max_length` of 'vae' is 13.* 12 symbols"),
+        ({"kl_weight": -1.0}, "`kl_weight`"),
+        ({"kl_annealing": -1}, "`kl_annealing`"),
+        ({"free_bits": -1.0}, "`free_bits`"),
+        ({"word_dropout": 1.5}, "`word_dropout`"),
+        ({"conditions": ["GOOD"]}, "E176.*GOOD.*`conditions`"),
+        ({"model": {**MODEL, "latent": -1}}, "`latent` is -1"),
+        ({"model": {"@architectures": "spacy-textconv.CTCTransducer.v1"}}, "E173"),
+        ({"texts": ["", " "]}, "E176.*a text"),
+    ],
+)
+def test_bad_settings_and_data(settings, message):
+    with pytest.raises(ValueError, match=message):
+        pipeline(**settings)
+
+
+def test_bad_input(plain, controlled):
+    pipe = vae(plain)
+    with pytest.raises(ValueError, match=r"E175.*\(2, 23\).*\(texts, 24\).*`latent`"):
+        pipe.decode(numpy.zeros((2, 23)))
+    with pytest.raises(ValueError, match=r"E175.*\(24,\)"):
+        pipe.decode(numpy.zeros(24))
+    with pytest.raises(ValueError, match="E175.*1 numbers that are not finite"):
+        pipe.decode(numpy.full((1, 24), [numpy.nan] + [0.0] * 23))
+    with pytest.raises(ValueError, match="`steps` is 1.*from 2"):
+        pipe.interpolate("cats", "a red cat", steps=1)
+    with pytest.raises(ValueError, match="E179.*`latent`"):
+        pipe.generate(2)
+    with pytest.raises(ValueError, match="E179"):
+        pipe.log_likelihoods(["cats"])
+    with pytest.raises(ValueError, match="E178.*'UGLY'.*GOOD.*BAD"):
+        vae(controlled).rewrite("a bad cat", "UGLY")
+    nlp = spacy.blank("en")
+    nlp.add_pipe("textconv_vae")
+    with pytest.raises(ValueError, match="E109"):
+        nlp("cats")
