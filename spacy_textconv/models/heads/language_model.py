@@ -15,7 +15,7 @@ from torch import Tensor
 from ...errors import Errors
 from ...generation.search import Step, stream
 from ...generation.symbols import END, SPECIAL, START, UNKNOWN
-from ...layers import CausalDecoder, Writing, slice_documents
+from ...layers import CausalDecoder, slice_documents
 from ..decode import BuildDecoderT, DecoderT, SequenceBatch, begin
 from ..encode import SLICE_SIZE
 from ..shim import gradients
@@ -217,7 +217,7 @@ class _TextWriter:
         network = cast(DecoderT, model.layers[0])
         self._shim = get_shim(network)
         with self._shim.predicting():
-            self._writing: Writing = begin(network, texts, None, ())
+            self._writing = begin(network, texts, None, ())
 
     def step(self, symbols: Tensor) -> Tensor:
         with self._shim.predicting():
