@@ -232,8 +232,7 @@ class Errors(metaclass=_WithCode):
     )
     E118 = (
         "All {number} targets of the component '{name}' are too long: {target!r} needs {needed} "
-        "slots, but there are {slots} for {source!r}. Raise `stride` (now {stride}), `pad_before` "
-        "or `pad_after` of its model."
+        "places, but there are {available} for {source!r}. Raise {settings} of its model."
     )
     E120 = (
         "`features` is {value!r}, but has to be the name of an extension, such as '_.features', or "
@@ -419,9 +418,9 @@ class Warnings(metaclass=_WithCode):
         "as a mistake."
     )
     W032 = (
-        "{impossible} of the {number} distinct targets of '{name}' are too long to be learned: "
-        "{target!r} needs {needed} slots, but there are {slots} for {source!r}. Raise `stride` "
-        "(now {stride}), `pad_before` or `pad_after` of its model."
+        "{impossible} of the {number} distinct targets of '{name}' are too long to be written: "
+        "{target!r} needs {needed} places, but there are {available} for {source!r}. Raise "
+        "{settings} of its model."
     )
     W035 = (
         "{long} of the {number} training documents of '{name}' have more tokens or a longer target "

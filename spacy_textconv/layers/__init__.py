@@ -25,7 +25,7 @@ from .receptive_field import (
 from .shrinking import ConvPooling, Flattening, Pyramid, ShrinkingConvolution
 from .slots import SlotDecoder
 from .stack import PackedStack
-from .transducer import StringTransducer
+from .transducer import StringEncoder, StringTransducer
 from .transitions import KINDS, BiluoTransitions, extend_transitions
 from .upsampling import TransposedConvolution, Upsampling
 
@@ -66,6 +66,7 @@ __all__ = [
     "Slice",
     "SlotDecoder",
     "Spread",
+    "StringEncoder",
     "StringTransducer",
     "TransposedConvolution",
     "Upsampling",

@@ -18,7 +18,6 @@ from typing import (
 )
 
 import numpy
-import torch
 from spacy.errors import Errors as SpacyErrors
 from spacy.language import Language
 from spacy.tokens import Doc, Token
@@ -29,9 +28,8 @@ from thinc.types import Floats2d
 
 from ..checks import check_positive
 from ..errors import Errors, Warnings
-from ..generation.slots import CandidatesT, Slots, best_strings, likely_strings
+from ..generation.slots import CandidatesT
 from ..generation.symbols import Symbols, find_symbols, normalize
-from ..layers import needed_slots
 from ..models.attributes import (
     bare_name,
     check_readable,
@@ -42,7 +40,8 @@ from ..models.attributes import (
     write,
 )
 from ..models.features import find_distinct
-from ..models.heads.transducer import StringBatch, ctc_loss_and_gradient
+from ..models.heads.seq2seq import Targets
+from ..models.heads.transducer import Room, StringBatch
 from ..models.wrap import get_shim
 from ..scorers import transducer_score
 from .base import ConvPipe
@@ -187,9 +186,9 @@ def make_textconv_lemmatizer(
 
 
 class ConvTransducer(ConvPipe):
-    """Makes a string for each token out of a string that the token has: all letters of all strings
-    at once, with a transposed convolution and CTC, after a look into the memory of the training
-    data. Strings are compared and written in the Unicode normal form NFC.
+    """Makes a string for each token out of a string that the token has, in one pass or letter by
+    letter, as its model does, after a look into the memory of the training data. Strings are
+    compared and written in the Unicode normal form NFC.
 
     vocab (Vocab): The shared vocabulary.
     model (Model[StringBatch, Floats2d]): The scores of symbols. Its reference `network` needs no
@@ -228,7 +227,7 @@ class ConvTransducer(ConvPipe):
         if max_pairs is not None:
             check_positive("max_pairs", max_pairs)
         check_positive("n_best", n_best)
-        if "stride" not in model.attrs:
+        if "transduce" not in model.attrs:
             raise ValueError(Errors.E111.format(name=name, model=model.name))
         self.vocab = vocab
         self.model = model
@@ -237,7 +236,6 @@ class ConvTransducer(ConvPipe):
         self.target = target
         self.features = tuple(features)
         self._reader = StringReader(source, target, features)
-        self._slots = Slots(*(model.attrs[name] for name in Slots._fields))
         self.memory = memory
         self.max_pairs = max_pairs
         self.n_best = n_best
@@ -326,9 +324,9 @@ class ConvTransducer(ConvPipe):
 
         docs (Iterable[Doc]): The documents.
         RETURNS (List[List[List[Tuple[str, float]]]]): For each token of each document `n_best`
-            strings with their probabilities. That of a single best string is the probability of its
-            best alignment, which is part of its own; 1 stands for the memory, and 0 for a source
-            that is left as it is, because it is too long or nothing would be left of it.
+            strings with their probabilities. Of a single string that is written in one pass, it is
+            that of its best alignment, which is part of its own; 1 stands for the memory, and 0 for
+            a source that is left as it is, because it is too long or nothing would be left of it.
         """
         docs = list(docs)
         lengths = [len(doc) for doc in docs]
@@ -411,13 +409,13 @@ class ConvTransducer(ConvPipe):
         if not pairs:
             return None
         set_dropout_rate(self.model, drop)
-        batch = self._batch([pair.entry for pair in pairs])
+        batch = self._learned_batch(pairs)
         if self.reads_context:
             batch = batch.in_context(
                 [eg.predicted for eg in examples], [pair.token for pair in pairs]
             )
         scores, backprop = self.model.begin_update(batch)
-        loss, d_scores = self._loss_and_gradient(pairs, scores)
+        loss, d_scores = self._loss_and_gradient(batch, scores)
         backprop(d_scores)
         return loss
 
@@ -426,12 +424,12 @@ class ConvTransducer(ConvPipe):
         distinct pairs of strings of a batch.
 
         examples (Iterable[Example]): The batch.
-        scores (Floats2d): What the model gives for its pairs. *Shape:* (slots, symbols)
+        scores (Floats2d): What the model gives for its pairs.
         RETURNS (Tuple[float, Floats2d]): The loss and its gradient.
         """
         examples = list(examples)
         validate_examples(examples, "ConvTransducer.get_loss")
-        return self._loss_and_gradient(self._pairs(examples), scores)
+        return self._loss_and_gradient(self._learned_batch(self._pairs(examples)), scores)
 
     def score(self, examples: Iterable[Example], **kwargs: Any) -> Dict[str, Any]:
         """Score a batch of examples.
@@ -511,10 +509,10 @@ class ConvTransducer(ConvPipe):
         all of them are."""
         sources = [entry.source for entry, _ in pairs]
         targets = [target for _, target in pairs]
-        encoded = Symbols(find_symbols([], targets)).encode(targets)
-        needed = needed_slots(*map(torch.from_numpy, encoded)).numpy()
-        slots = self._slots.number(numpy.array([*map(len, sources)]))
-        impossible = (needed > slots).nonzero()[0]
+        letters = numpy.array([*map(len, sources)])
+        encoded = Targets(*Symbols(find_symbols([], targets)).encode(targets))
+        room: Room = self.model.attrs["room"](letters, encoded)
+        impossible = (room.needed > room.available).nonzero()[0]
         if not len(impossible):
             return
         example = impossible[0]
@@ -523,9 +521,9 @@ class ConvTransducer(ConvPipe):
             "number": len(pairs),
             "source": sources[example],
             "target": targets[example],
-            "slots": slots[example],
-            "needed": needed[example],
-            "stride": self._slots.stride,
+            "available": room.available[example],
+            "needed": room.needed[example],
+            "settings": room.settings,
         }
         if len(impossible) == len(pairs):
             raise ValueError(Errors.E118.format(name=self.name, **details))
@@ -539,12 +537,13 @@ class ConvTransducer(ConvPipe):
             self.symbols,
         )
 
-    def _loss_and_gradient(self, pairs: List[Pair], scores: Floats2d) -> Tuple[float, Floats2d]:
-        letters = numpy.array([len(pair.entry.source) for pair in pairs], dtype="int64")
-        targets, lengths = self.symbols.encode([pair.target for pair in pairs])
-        loss, d_scores = ctc_loss_and_gradient(
-            scores, self._slots.number(letters), targets, lengths
-        )
+    def _learned_batch(self, pairs: Sequence[Pair]) -> StringBatch:
+        """Turn pairs into what the network learns from."""
+        batch = self._batch([pair.entry for pair in pairs])
+        return batch.becoming([pair.target for pair in pairs], self.symbols)
+
+    def _loss_and_gradient(self, batch: StringBatch, scores: Floats2d) -> Tuple[float, Floats2d]:
+        loss, d_scores = self.model.attrs["loss"](scores, batch)
         if not numpy.isfinite(loss):
             raise ValueError(SpacyErrors.E910.format(name=self.name))
         return loss, d_scores
@@ -565,7 +564,8 @@ class ConvTransducer(ConvPipe):
 
     def _up_to_date(self) -> Dict[int, CandidatesT]:
         """What has been made by the weights as they are now."""
-        version = get_shim(self.model.get_ref("network")).version
+        network = self.model.get_ref("network")
+        version = sum(get_shim(layer).version for layer in network.walk() if layer.shims)
         if version != self._version or len(self._remembered) >= MAX_REMEMBERED:
             self._remembered, self._version = {}, version
         return self._remembered
@@ -595,20 +595,17 @@ class ConvTransducer(ConvPipe):
             if vectors is not None:
                 batch = batch.with_vectors(vectors[group])
             sources = [entry.source for entry in members]
-            found = self._decode(sources, network.predict(batch), n_best or self.n_best)
+            number = n_best or self.n_best
+            found = self.model.attrs["transduce"](network, batch, sources, self.symbols, number)
+            if not is_extension(self.target):
+                # In an attribute, an empty string is none.
+                found = [[one for one in candidates if one[0]] for candidates in found]
+            found = [
+                candidates or [(source, 0.0)]
+                for source, candidates in zip(sources, found, strict=True)
+            ]
             results.update(zip(group, found, strict=True))
         return [results[i] for i in range(len(entries))]
-
-    def _decode(self, sources: List[str], log_probs: Floats2d, n_best: int) -> List[CandidatesT]:
-        """Find the best strings."""
-        inputs = (self.model.ops.to_numpy(log_probs), sources, self.symbols, self._slots)
-        found = best_strings(*inputs) if n_best == 1 else likely_strings(*inputs, n_best)
-        if not is_extension(self.target):
-            # In an attribute, an empty string is none.
-            found = [[one for one in candidates if one[0]] for candidates in found]
-        return [
-            candidates or [(source, 0.0)] for source, candidates in zip(sources, found, strict=True)
-        ]
 
 
 def _groups(indices: List[int], lengths: List[int]) -> Iterator[List[int]]:

@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.testing import assert_close
 
-from spacy_textconv.layers import StringTransducer
+from spacy_textconv.layers import StringEncoder, StringTransducer
 
 SYMBOLS = 7
 SETTINGS = {
@@ -90,6 +90,29 @@ def test_every_parameter_gets_the_right_gradient():
     output = function(*inputs)
     gradients = torch.autograd.grad((output * torch.randn_like(output)).sum(), inputs)
     assert all(gradient.abs().sum() > 0 for gradient in gradients)
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.lists(strings, min_size=1, max_size=4))
+def test_an_encoder_reads_a_string_alone_as_in_a_batch(strings):
+    slots = ("stride", "slot_width", "slot_dilations")
+    options = {key: value for key, value in SETTINGS.items() if key not in slots}
+    torch.manual_seed(0)
+    encoder = StringEncoder(**options).double().eval()
+    features = [[[0, 1], [2, 3]][: len(string) % 3] for string in strings]
+
+    def read(strings, features):
+        parts = [part for some in features for part in some]
+        return encoder(
+            torch.tensor([letter for string in strings for letter in string], dtype=torch.long),
+            [len(string) for string in strings],
+            torch.tensor(parts, dtype=torch.long).view(-1, 2),
+            torch.tensor([len(some) for some in features]),
+        )
+
+    alone = [read([a], [b]) for a, b in zip(strings, features, strict=True)]
+    assert [len(rows) for rows in alone] == [2 + len(string) + 1 for string in strings]
+    assert_close(read(strings, features), torch.cat(alone))
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Callable, List, Optional, Sequence, Tuple, cast
+from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple, cast
 
 import numpy
 import torch
@@ -14,12 +14,14 @@ from thinc.types import Floats2d
 from thinc.util import torch2xp, xp2torch
 from torch import Tensor
 
+from ...generation.slots import CandidatesT, Slots, best_strings, likely_strings
 from ...generation.symbols import SPECIAL, Symbols, lower
-from ...layers import StringTransducer, ctc_loss
+from ...layers import StringTransducer, ctc_loss, needed_slots
 from ..compose import check_tok2vec
 from ..features import hash_rows
 from ..shim import gradients
 from ..wrap import converting, get_shim, tensor_to_array, to_tensor, wrap_module
+from .seq2seq import Targets
 
 DEFAULT_DILATIONS = [1, 2, 4, 8, 1]
 DEFAULT_SLOT_DILATIONS = [1, 1]
@@ -36,6 +38,7 @@ class StringBatch:
     docs (Sequence[Doc]): The documents that the strings stand in, for a model that reads them.
     tokens (Sequence[int]): The token of each string, among all tokens of these documents.
     vectors (Optional[Floats2d]): The vectors of these tokens. *Shape:* (strings, width)
+    targets (Optional[Targets]): What the strings become, where it is known.
     """
 
     letters: ndarray
@@ -45,6 +48,7 @@ class StringBatch:
     docs: Sequence[Doc] = ()
     tokens: Sequence[int] = ()
     vectors: Optional[Floats2d] = None
+    targets: Optional[Targets] = None
 
     @classmethod
     def from_strings(
@@ -62,6 +66,27 @@ class StringBatch:
     def with_vectors(self, vectors: Floats2d) -> "StringBatch":
         """Give each string the vector of its token."""
         return replace(self, vectors=vectors)
+
+    def becoming(self, strings: Sequence[str], symbols: Symbols) -> "StringBatch":
+        """Tell what the strings become."""
+        return replace(self, targets=Targets(*symbols.encode(strings)))
+
+
+class Room(NamedTuple):
+    """Whether there is room for what strings become.
+
+    needed (ndarray): The number of places that each target needs. *Shape:* (strings,)
+    available (ndarray): The number of places that there are for it. *Shape:* (strings,)
+    settings (str): The settings that more of them depend on, for messages.
+    """
+
+    needed: ndarray
+    available: ndarray
+    settings: str
+
+
+TransducerT = Model[StringBatch, Floats2d]
+BuildNetworkT = Callable[[int], TransducerT]
 
 
 def build_ctc_transducer_v1(
@@ -126,28 +151,50 @@ def build_ctc_transducer_v1(
         pad_after=pad_after,
         dropout=dropout,
     )
-    build_network = partial(_build_network, build, feature_rows, mixed_precision)
+    slots = Slots(stride, pad_before, pad_after)
+    return build_transducer(
+        "ctc_transducer",
+        tok2vec,
+        partial(_build_network, build, feature_rows, mixed_precision),
+        {
+            **slots._asdict(),
+            "transduce": partial(transduce, slots),
+            "loss": partial(slot_loss_and_gradient, slots),
+            "room": partial(find_room, slots),
+        },
+    )
+
+
+def build_transducer(
+    name: str,
+    tok2vec: Optional[Model[List[Doc], List[Floats2d]]],
+    build_network: BuildNetworkT,
+    attrs: Dict[str, Any],
+) -> TransducerT:
+    """Build the model of a transducer around a network that needs no documents.
+
+    name (str): The name of the model.
+    tok2vec (Optional[Model[List[Doc], List[Floats2d]]]): Token vectors, for strings that depend on
+        the tokens around them.
+    build_network (Callable[[int], Model[StringBatch, Floats2d]]): Builds the network, for a number
+        of symbols.
+    attrs (Dict[str, Any]): What is asked of the model: `transduce`, `loss` and `room`.
+    RETURNS (Model[StringBatch, Floats2d]): The model.
+    """
     network = build_network(SPECIAL)
     return Model(
-        "ctc_transducer",
+        name,
         forward,
         init=init,
         layers=[network] if tok2vec is None else [tok2vec, network],
         dims={"nO": None},
         # Without one that is unset, which nodes can't be replaced beside.
         refs={"network": network} if tok2vec is None else {"network": network, "tok2vec": tok2vec},
-        attrs={
-            "stride": stride,
-            "pad_before": pad_before,
-            "pad_after": pad_after,
-            "resize_output": partial(resize_output, build_network),
-        },
+        attrs={**attrs, "resize_output": partial(resize_output, build_network)},
     )
 
 
-def resize_output(
-    build_network: Callable[[int], Model[StringBatch, Floats2d]], model: Model, nO: int
-) -> None:
+def resize_output(build_network: BuildNetworkT, model: Model, nO: int) -> None:
     """Set the number of symbols, with a new network.
 
     build_network (Callable[[int], Model[StringBatch, Floats2d]]): Builds it.
@@ -194,50 +241,92 @@ def _build_network(
     return wrap_module(
         "string_transducer",
         partial(build, symbols=symbols),
-        converting(_convert_strings, tensor_to_array),
+        converting(_convert_copied_strings, tensor_to_array),
         dims={"nO": symbols},
         attrs={"feature_rows": feature_rows},
         mixed_precision=mixed_precision,
     )
 
 
-def _convert_strings(
+def _convert_copied_strings(
     model: Model, batch: StringBatch
 ) -> Tuple[List[object], Callable[[List[Optional[Tensor]]], Optional[Floats2d]]]:
+    (letters, *others), convert_d_inputs = convert_strings(model, batch)
+    lowered = torch.from_numpy(batch.lowered).to(get_shim(model).device)
+    return [letters, lowered, *others], convert_d_inputs
+
+
+def convert_strings(
+    model: Model, batch: StringBatch
+) -> Tuple[List[object], Callable[[List[Optional[Tensor]]], Optional[Floats2d]]]:
+    """Convert strings to the arguments of a `StringEncoder`."""
     device = get_shim(model).device
     parts = [get_string_id(part) for features in batch.features for part in features]
     hashes = numpy.array(parts, dtype="uint64")[:, None]
     arrays = (
         batch.letters,
-        batch.lowered,
         hash_rows(hashes, [model.attrs["feature_rows"]])[:, 0],
         numpy.array([len(features) for features in batch.features], dtype="int64"),
     )
-    letters, lowered, features, counts = (torch.from_numpy(x).to(device) for x in arrays)
-    inputs = [letters, lowered, batch.lengths.tolist(), features, counts]
+    letters, features, counts = (torch.from_numpy(x).to(device) for x in arrays)
+    inputs = [letters, batch.lengths.tolist(), features, counts]
     if batch.vectors is None:
         return inputs, lambda d_inputs: None
     inputs.append(to_tensor(model, batch.vectors))
     return inputs, lambda d_inputs: cast(Floats2d, torch2xp(cast(Tensor, d_inputs[-1])))
 
 
+def transduce(
+    slots: Slots,
+    network: TransducerT,
+    batch: StringBatch,
+    strings: Sequence[str],
+    symbols: Symbols,
+    n_best: int,
+) -> List[CandidatesT]:
+    """Find the best strings.
+
+    slots (Slots): The slots that strings have.
+    network (Model[StringBatch, Floats2d]): The network, without what reads documents.
+    batch (StringBatch): The strings to begin with.
+    strings (Sequence[str]): The same strings as they are.
+    symbols (Symbols): The symbols.
+    n_best (int): The number of results.
+    RETURNS (List[List[Tuple[str, float]]]): For each string `n_best` strings, with their
+        probabilities. That of a single one is the probability of its best alignment.
+    """
+    inputs = (network.ops.to_numpy(network.predict(batch)), strings, symbols, slots)
+    return best_strings(*inputs) if n_best == 1 else likely_strings(*inputs, n_best)
+
+
+def find_room(slots: Slots, lengths: ndarray, targets: Targets) -> Room:
+    """Count the slots that targets need, and those that there are.
+
+    slots (Slots): The slots that strings have.
+    lengths (ndarray): The number of letters of each string. *Shape:* (strings,)
+    targets (Targets): What they become.
+    RETURNS (Room): The numbers of slots.
+    """
+    needed = needed_slots(*map(torch.from_numpy, targets)).numpy()
+    settings = f"`stride` (now {slots.stride}), `pad_before` or `pad_after`"
+    return Room(needed, slots.number(lengths), settings)
+
+
 @gradients()
-def ctc_loss_and_gradient(
-    scores: Floats2d, slots: ndarray, targets: ndarray, lengths: ndarray
+def slot_loss_and_gradient(
+    slots: Slots, scores: Floats2d, batch: StringBatch
 ) -> Tuple[float, Floats2d]:
     """Compute the negative logarithms of the probabilities of strings, added up. Strings that need
     more slots than there are count nothing.
 
+    slots (Slots): The slots that strings have.
     scores (Floats2d): The logarithms of the probabilities of symbols. *Shape:* (slots, symbols)
-    slots (ndarray): The number of slots of each string. *Shape:* (strings,)
-    targets (ndarray): The symbols of all strings, end to end. *Shape:* (letters,)
-    lengths (ndarray): The number of letters of each string. *Shape:* (strings,)
+    batch (StringBatch): The strings, and what they become.
     RETURNS (Tuple[float, Floats2d]): The loss and its gradient.
     """
     log_probs = xp2torch(scores, requires_grad=True)
-    device = log_probs.device
-    inputs = (torch.from_numpy(x).to(device) for x in (slots, targets, lengths))
-    losses, _ = ctc_loss(log_probs, *inputs)
+    arrays = (slots.number(batch.lengths), *cast(Targets, batch.targets))
+    losses, _ = ctc_loss(log_probs, *(torch.from_numpy(x).to(log_probs.device) for x in arrays))
     loss = losses.sum()
     loss.backward()
     return float(loss.detach()), cast(Floats2d, torch2xp(cast(Tensor, log_probs.grad)))
