@@ -195,8 +195,8 @@ class CausalDecoder(nn.Module):
         memory (Optional[Memory]): What their documents remember.
         RETURNS (Tensor): The logits of the symbol after it. *Shape:* (sequences, symbols)
         """
-        positions = torch.full_like(symbols, steps.position)
-        x, _ = self.stack(self._embed(symbols, positions), steps, memory)
+        position = symbols.new_tensor([steps.position])
+        x, _ = self.stack(self._embed(symbols, position), steps, memory)
         steps.advance()
         return self._score(x)
 
