@@ -30,7 +30,8 @@ def write_table(path: Path, pairs: Iterable[Pair]) -> None:
     """Write a table as `spacy-textconv.PairsCorpus.v1` reads it, which leaves out the place. White
     space in texts becomes single spaces."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    lines = ["\t".join(" ".join(column.split()) for column in pair) for pair in pairs]
+    columns = (pair if pair.place else pair[:2] for pair in pairs)
+    lines = ["\t".join(" ".join(text.split()) for text in row) for row in columns]
     path.write_text("".join(f"{line}\n" for line in lines), encoding="utf8")
     msg.good(f"{path}: {len(lines):,} pairs")
 
