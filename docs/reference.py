@@ -42,6 +42,7 @@ EXAMPLES: dict[str, Any] = {
     "exclusive_classes": True,
     "out_width": 128,
     "path": "${paths.train}",
+    "pooling": MAXIMUM,
     "sizes": [1, 2],
     "target": "_.inflection",
     "tok2vec": LISTENER,

@@ -50,9 +50,7 @@ width = 256
 dilations = [1]
 block = "gated"
 
-[model.attend]
-
-[model.attend.flatten]
+[model.pooling]
 @architectures = "spacy-textconv.FlattenAttend.v1"
 width = 256
 out_width = 256

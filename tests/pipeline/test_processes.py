@@ -67,7 +67,7 @@ COMPONENTS = {
     "textconv_vae": {
         "model": {
             "tok2vec": listener(),
-            "attend": {"max": {"@architectures": "spacy-textconv.PoolAttend.v1", "width": WIDTH}},
+            "pooling": {"@architectures": "spacy-textconv.PoolAttend.v1", "width": WIDTH},
             "latent": 8,
         },
         "kl_weight": 0.0,

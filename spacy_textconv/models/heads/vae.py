@@ -2,7 +2,7 @@
 
 from functools import partial
 from math import log
-from typing import Any, Callable, Dict, List, NamedTuple, Optional, Tuple, cast
+from typing import Any, Callable, List, NamedTuple, Optional, Tuple, cast
 
 import torch
 import torch.nn.functional as F
@@ -23,7 +23,7 @@ from ..compose import check_tok2vec
 from ..decode import BuildDecoderT, SequenceBatch, begin
 from ..documents import document_vectors
 from ..shim import gradients
-from ..types import EmbedT
+from ..types import AttendT, EmbedT
 from ..wrap import array_to_tensor, converting, get_shim, to_tensor, wrap_module
 from .seq2seq import next_symbols
 
@@ -61,7 +61,7 @@ LatentT = Model[Floats2d, Tuple[Floats2d, Floats2d, Floats2d]]
 
 
 def build_text_vae_v1(
-    *, tok2vec: EmbedT, attend: Dict[str, Any], decoder: BuildDecoderT, latent: int = 0
+    *, tok2vec: EmbedT, pooling: AttendT, decoder: BuildDecoderT, latent: int = 0
 ) -> Model[TextBatch, Reconstruction]:
     """Build a model that squeezes a document into a point and writes its text again: a pooling of
     its token vectors, a latent space, and a decoder (of deconvolutions: Zhang et al. 2017,
@@ -69,9 +69,8 @@ def build_text_vae_v1(
     et al. 2016, "Generating sentences from a continuous space").
 
     tok2vec (Model[List[Doc], List[Floats2d]]): The token vectors.
-    attend (Dict[str, Model[List[Floats2d], Floats2d]]): What makes one vector of those of a
-        document, under any names, and side by side if there are several. Of the poolings here,
-        `spacy-textconv.FlattenAttend.v1` knows the order of tokens best.
+    pooling (Model[List[Floats2d], Floats2d]): What makes one vector of those of a document. Of the
+        poolings here, `spacy-textconv.FlattenAttend.v1` knows the order of tokens best.
     decoder (Callable[[int, Optional[int]], Model[SequenceBatch, Floats2d]]): What writes a text for
         a vector, such as `spacy-textconv.DeconvDecoder.v1`.
     latent (int): The number of columns of a Gaussian latent space. With 0 there is none, and the
@@ -81,8 +80,8 @@ def build_text_vae_v1(
     """
     check_tok2vec(tok2vec)
     check_natural("latent", latent)
-    check_attends(attend, tok2vec)
-    vectors = document_vectors(tok2vec, [*attend.values()])
+    check_attends({"pooling": pooling}, tok2vec)
+    vectors = document_vectors(tok2vec, [pooling])
     width = vectors.get_dim("nO")
     between = [_build_latent(width, latent)] if latent else []
     network = decoder(SPECIAL, latent or width)
