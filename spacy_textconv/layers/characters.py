@@ -15,15 +15,15 @@ class CharacterEmbedding(nn.Module):
     """Embed characters by hashes of their code points, so that no alphabet has to be known
     (Svenstrup et al. 2017, "Hash embeddings for efficient word representations", section 3).
 
-    rows (int): The number of rows of the table.
+    char_rows (int): The number of rows of the table.
     width (int): The width of a character's vector.
     """
 
-    def __init__(self, *, rows: int, width: int):
+    def __init__(self, *, char_rows: int, width: int):
         super().__init__()
-        check_positive("rows", rows)
+        check_positive("char_rows", char_rows)
         check_positive("width", width)
-        self.table = Parameter(torch.empty(rows, width).uniform_(-0.5, 0.5))
+        self.table = Parameter(torch.empty(char_rows, width).uniform_(-0.5, 0.5))
 
     def forward(self, hashes: Tensor, character_of_position: Tensor) -> Tensor:
         """
@@ -42,19 +42,18 @@ class WordCharacters(nn.Module):
     n-grams, and for each of their maps the maximum over the word (dos Santos and Zadrozny 2014,
     section 2.1.2; several kernel sizes: Kim et al. 2016, section 2.2).
 
-    rows (int): The number of rows of the table of characters.
+    char_rows (int): The number of rows of the table of characters.
     char_width (int): The width of a character's vector.
     maps (int): The number of feature maps of each convolution.
     kernel_sizes (Sequence[int]): The number of characters that each convolution looks at.
     """
 
-    def __init__(self, *, rows: int, char_width: int, maps: int, kernel_sizes: Sequence[int]):
+    def __init__(self, *, char_rows: int, char_width: int, maps: int, kernel_sizes: Sequence[int]):
         super().__init__()
-        check_positive("char_rows", rows)
         check_positive("char_width", char_width)
         check_positive("char_maps", maps)
         check_positives("char_kernel_sizes", kernel_sizes)
-        self.embedding = CharacterEmbedding(rows=rows, width=char_width)
+        self.embedding = CharacterEmbedding(char_rows=char_rows, width=char_width)
         self.convolutions = nn.ModuleList(
             nn.Linear(size * char_width, maps) for size in kernel_sizes
         )

@@ -113,7 +113,7 @@ def build_char_conv_embed_v1(
         raise ValueError(Errors.E015)
     build_characters = partial(
         WordCharacters,
-        rows=char_rows,
+        char_rows=char_rows,
         char_width=char_width,
         maps=char_maps,
         kernel_sizes=char_kernel_sizes,

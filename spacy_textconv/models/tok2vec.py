@@ -26,7 +26,7 @@ POOLINGS = ("max", "mean")
 def build_char_tok2vec_v1(
     *,
     encode: Model[List[Floats2d], List[Floats2d]],
-    rows: int = 1000,
+    char_rows: int = 1000,
     pooling: Literal["max", "mean"] = "max",
 ) -> Model[List[Doc], List[Floats2d]]:
     """Build a tok2vec that reads the raw characters of a document, spaces included, so that a
@@ -37,7 +37,7 @@ def build_char_tok2vec_v1(
     encode (Model[List[Floats2d], List[Floats2d]]): The encoder over characters, for example
         `spacy-textconv.DilatedConvEncoder.v1`. Its width is the width of the token vectors, its
         receptive field a number of characters.
-    rows (int): The number of rows of the table of characters, which are hashed.
+    char_rows (int): The number of rows of the table of characters, which are hashed.
     pooling (str): How the vectors of a token's characters are joined: "max" or "mean".
     RETURNS (Model[List[Doc], List[Floats2d]]): The tok2vec.
     RAISES (ValueError): If a setting is out of its range.
@@ -51,7 +51,7 @@ def build_char_tok2vec_v1(
         "char_tok2vec",
         forward,
         init=init,
-        layers=[character_embed(rows, in_width), encode],
+        layers=[character_embed(char_rows, in_width), encode],
         dims={"nO": width},
         attrs={"pooling": pooling, "unit": "character"},
     )
@@ -85,14 +85,14 @@ def forward(
     return Y, backprop
 
 
-def character_embed(rows: int, width: int) -> Model[List[str], List[Floats2d]]:
+def character_embed(char_rows: int, width: int) -> Model[List[str], List[Floats2d]]:
     """Build a layer that gives each character of a text a vector by itself."""
     return wrap_module(
         "character_embed",
-        partial(CharacterEmbedding, rows=rows, width=width),
+        partial(CharacterEmbedding, char_rows=char_rows, width=width),
         converting(_read_characters, tensor_to_rows),
         dims={"nO": width},
-        attrs={"rows": rows},
+        attrs={"char_rows": char_rows},
     )
 
 
@@ -101,7 +101,7 @@ def _read_characters(
 ) -> Tuple[Sequence[Any], Callable[[List[Optional[Tensor]]], List[str]]]:
     codes, _ = code_points(texts)
     distinct, inverse = numpy.unique(codes, return_inverse=True)
-    hashes = hash_rows(distinct[:, None], [model.attrs["rows"]])[:, 0]
+    hashes = hash_rows(distinct[:, None], [model.attrs["char_rows"]])[:, 0]
     device = get_shim(model).device
     inputs = [torch.from_numpy(array).to(device) for array in (hashes, inverse)]
     return inputs, lambda grads: []

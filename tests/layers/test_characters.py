@@ -8,7 +8,7 @@ from torch.testing import assert_close
 from spacy_textconv.layers import CharacterEmbedding, WordCharacters
 
 KERNEL_SIZES = (1, 2, 4)
-SETTINGS = {"rows": 11, "char_width": 3, "maps": 5, "kernel_sizes": KERNEL_SIZES}
+SETTINGS = {"char_rows": 11, "char_width": 3, "maps": 5, "kernel_sizes": KERNEL_SIZES}
 # The rows of six characters.
 HASHES = torch.tensor(
     [[0, 1, 2, 3], [4, 4, 5, 6], [10, 9, 8, 7], [6, 0, 6, 1], [3] * 4, [2, 7, 5, 9]]
@@ -40,7 +40,7 @@ def naive(layer, word):
 
 
 def test_characters_are_sums_of_rows():
-    layer = CharacterEmbedding(rows=11, width=3)
+    layer = CharacterEmbedding(char_rows=11, width=3)
     embedded = layer(HASHES, torch.tensor([1, 0, 1]))
     expected = [layer.table[row] for row in (4, 4, 5, 6)]
     assert_close(embedded[0], torch.stack(expected).sum(dim=0))
@@ -110,7 +110,7 @@ def test_word_characters_gradient():
 @pytest.mark.parametrize(
     "settings, message",
     [
-        ({"rows": 0}, "`char_rows` is 0"),
+        ({"char_rows": 0}, "`char_rows` is 0"),
         ({"char_width": 0}, "`char_width` is 0"),
         ({"maps": -1}, "`char_maps` is -1"),
         ({"kernel_sizes": []}, r"E014.*`char_kernel_sizes` is \[\]"),

@@ -33,7 +33,7 @@ def case(request):
     """A layer with weights that are not what they begin with, and its inputs."""
     inputs, settings = INPUTS[request.param]
     torch.manual_seed(0)
-    characters = WordCharacters(rows=4, char_width=2, maps=3, kernel_sizes=[1, 2])
+    characters = WordCharacters(char_rows=4, char_width=2, maps=3, kernel_sizes=[1, 2])
     layer = WordEmbedding(
         width=5,
         table_width=4,

@@ -37,7 +37,7 @@ def config(encoder="dilated", **settings):
     return {
         "@architectures": "spacy-textconv.CharTok2Vec.v1",
         "encode": {**ENCODERS[encoder], "width": WIDTH},
-        "rows": ROWS,
+        "char_rows": ROWS,
         **settings,
     }
 
@@ -303,7 +303,7 @@ def test_other_components_learn_with_it(pipe, architecture, pooling):
     "settings, message",
     [
         ({"pooling": "sum"}, "pooling.*'max'"),
-        ({"rows": 0}, "rows` is 0"),
+        ({"char_rows": 0}, "`char_rows` is 0"),
     ],
 )
 def test_bad_settings_are_named(settings, message):
