@@ -25,15 +25,15 @@ class CharacterEmbedding(nn.Module):
         check_positive("width", width)
         self.table = Parameter(torch.empty(char_rows, width).uniform_(-0.5, 0.5))
 
-    def forward(self, hashes: Tensor, character_of_position: Tensor) -> Tensor:
+    def forward(self, indices: Tensor, character_of_position: Tensor) -> Tensor:
         """
-        hashes (Tensor): For each distinct character, some rows of the table. *Shape:*
+        indices (Tensor): For each distinct character, some rows of the table. *Shape:*
             (characters, hashes)
         character_of_position (Tensor): Which of them stands at each position of the text.
             *Shape:* (positions,)
         RETURNS (Tensor): *Shape:* (positions, width)
         """
-        characters = F.embedding_bag(hashes, self.table, mode="sum")
+        characters = F.embedding_bag(indices, self.table, mode="sum")
         return characters.index_select(0, character_of_position)
 
 
@@ -62,10 +62,10 @@ class WordCharacters(nn.Module):
         self.width = maps * len(kernel_sizes)
 
     def forward(
-        self, hashes: Tensor, character_of_position: Tensor, lengths: Tensor, marks: int
+        self, indices: Tensor, character_of_position: Tensor, lengths: Tensor, marks: int
     ) -> Tensor:
         """
-        hashes (Tensor): For each distinct character, some rows of the table. *Shape:*
+        indices (Tensor): For each distinct character, some rows of the table. *Shape:*
             (characters, hashes)
         character_of_position (Tensor): Which of them stands at each position of the words, one
             word after the other. *Shape:* (positions,)
@@ -75,7 +75,7 @@ class WordCharacters(nn.Module):
             Kernels that are larger still see nothing but more of these marks.
         RETURNS (Tensor): *Shape:* (words, width)
         """
-        x = self.embedding(hashes, character_of_position)
+        x = self.embedding(indices, character_of_position)
         # How many positions there are from each one to the end of its word.
         ends = torch.repeat_interleave(lengths.cumsum(0), lengths)
         remaining = ends - torch.arange(len(x), device=x.device)

@@ -12,7 +12,7 @@ from .dropout import Dropout, WordDropout
 from .packing import PaddedLinear
 
 
-class HashNoise(Dropout):
+class FeatureDropout(Dropout):
     """Give some features random rows of their tables instead of their own. So look the features
     of a word that was never seen, which a network has to learn to live with.
 
@@ -30,17 +30,18 @@ class HashNoise(Dropout):
         self.register_buffer("rows", torch.tensor(rows)[:, None], persistent=False)
         self.register_buffer("starts", (stops - torch.tensor(rows))[:, None], persistent=False)
 
-    def forward(self, hashes: Tensor) -> Tensor:
+    def forward(self, indices: Tensor) -> Tensor:
         """
-        hashes (Tensor): *Shape:* (types, features, hashes)
+        indices (Tensor): For each word type and feature, some rows of the table of all features.
+            *Shape:* (types, features, hashes)
         RETURNS (Tensor): *Shape:* (types, features, hashes)
         """
         if not self.training or self.p == 0.0:
-            return hashes
-        random = torch.rand(hashes.shape, dtype=torch.float32, device=hashes.device)
-        dice = torch.rand(*hashes.shape[:2], 1, dtype=torch.float32, device=hashes.device)
-        rows = (random * self.rows).long() + self.starts
-        return torch.where(dice < self.p, rows, hashes)
+            return indices
+        random = torch.rand(indices.shape, dtype=torch.float32, device=indices.device)
+        dice = torch.rand(*indices.shape[:2], 1, dtype=torch.float32, device=indices.device)
+        others = (random * self.rows).long() + self.starts
+        return torch.where(dice < self.p, others, indices)
 
 
 class WordEmbedding(nn.Module):
@@ -87,7 +88,7 @@ class WordEmbedding(nn.Module):
         table = torch.empty(sum(rows), table_width).uniform_(-0.1, 0.1)
         self.table = Parameter(table) if rows else None
         self.characters = characters
-        self.noise = HashNoise(rows=rows, p=dropout)
+        self.feature_dropout = FeatureDropout(rows=rows, p=dropout)
         self.dropout = Dropout(dropout)
         in_width = len(rows) * table_width + vectors_width
         self.mix = PaddedLinear(in_width + (characters.width if characters else 0), width * pieces)
@@ -97,13 +98,13 @@ class WordEmbedding(nn.Module):
 
     def forward(
         self,
-        hashes: Tensor,
+        indices: Tensor,
         characters: Optional[Tuple[Tensor, Tensor, Tensor, int]] = None,
         vectors: Optional[Tensor] = None,
         type_of_token: Optional[Tensor] = None,
     ) -> Tensor:
         """
-        hashes (Tensor): For each word type and feature, some rows of the table of all features.
+        indices (Tensor): For each word type and feature, some rows of the table of all features.
             *Shape:* (types, features, hashes)
         characters (Optional[Tuple[Tensor, Tensor, Tensor, int]]): The characters of the types, as
             `WordCharacters` reads them.
@@ -115,15 +116,15 @@ class WordEmbedding(nn.Module):
         """
         parts = []
         if self.table is not None:
-            rows = self.table.index_select(0, self.noise(hashes).flatten())
-            features = rows.view(*hashes.shape, -1).sum(dim=2)  # (types, features, table_width)
+            rows = self.table.index_select(0, self.feature_dropout(indices).flatten())
+            features = rows.view(*indices.shape, -1).sum(dim=2)  # (types, features, table_width)
             parts.append(features.flatten(1))
         if self.characters is not None and characters is not None:
             parts.append(self.dropout(self.characters(*characters)))
         if vectors is not None:
             parts.append(self.dropout(vectors))
         x = torch.cat(parts, dim=1)
-        pieces = self.mix(x).view(len(hashes), -1, self.width)
+        pieces = self.mix(x).view(len(indices), -1, self.width)
         types = self.norm(pieces.amax(dim=1).to(x.dtype))
         if type_of_token is not None:
             types = types.index_select(0, type_of_token)

@@ -225,18 +225,18 @@ def _features(
     device = get_shim(model).device
     char_rows = model.attrs["char_rows"]
     values = attr_values(types, model.attrs["attrs"])
-    hashes = torch.from_numpy(hash_rows(values, model.attrs["rows"])).to(device)
+    indices = torch.from_numpy(hash_rows(values, model.attrs["rows"])).to(device)
     if not char_rows:
-        return hashes, None
+        return indices, None
     words = [WORD_START + word[:MAX_CHARACTERS] for word in types.words]
     # As many marks as let the largest kernel see the end of a word of any length, but no more than
     # it takes to know what a kernel larger than all words would see.
     marks = min(model.attrs["max_kernel_size"] - 1, max(map(len, words)) + 1)
     codes, lengths = code_points([word + WORD_END * marks for word in words])
     distinct, inverse = numpy.unique(codes, return_inverse=True)
-    rows = hash_rows(distinct[:, None], [char_rows])[:, 0]
-    characters = (torch.from_numpy(array).to(device) for array in (rows, inverse, lengths))
-    return hashes, cast(Tuple[Tensor, Tensor, Tensor, int], (*characters, marks))
+    char_indices = hash_rows(distinct[:, None], [char_rows])[:, 0]
+    characters = (torch.from_numpy(array).to(device) for array in (char_indices, inverse, lengths))
+    return indices, cast(Tuple[Tensor, Tensor, Tensor, int], (*characters, marks))
 
 
 def _vectors_attr(docs: Sequence[Doc]) -> str:

@@ -101,9 +101,9 @@ def _read_characters(
 ) -> Tuple[Sequence[Any], Callable[[List[Optional[Tensor]]], List[str]]]:
     codes, _ = code_points(texts)
     distinct, inverse = numpy.unique(codes, return_inverse=True)
-    hashes = hash_rows(distinct[:, None], [model.attrs["char_rows"]])[:, 0]
+    indices = hash_rows(distinct[:, None], [model.attrs["char_rows"]])[:, 0]
     device = get_shim(model).device
-    inputs = [torch.from_numpy(array).to(device) for array in (hashes, inverse)]
+    inputs = [torch.from_numpy(array).to(device) for array in (indices, inverse)]
     return inputs, lambda grads: []
 
 

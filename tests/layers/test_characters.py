@@ -10,11 +10,11 @@ from spacy_textconv.layers import CharacterEmbedding, WordCharacters
 KERNEL_SIZES = (1, 2, 4)
 SETTINGS = {"char_rows": 11, "char_width": 3, "maps": 5, "kernel_sizes": KERNEL_SIZES}
 # The rows of six characters.
-HASHES = torch.tensor(
+INDICES = torch.tensor(
     [[0, 1, 2, 3], [4, 4, 5, 6], [10, 9, 8, 7], [6, 0, 6, 1], [3] * 4, [2, 7, 5, 9]]
 )
 
-characters = st.integers(0, len(HASHES) - 1)
+characters = st.integers(0, len(INDICES) - 1)
 words = st.lists(st.lists(characters, min_size=max(KERNEL_SIZES), max_size=9), min_size=1)
 
 
@@ -26,11 +26,11 @@ def build():
 def join(words, marks=3):
     """What the layer reads of words that are lists of characters, the last of them marks."""
     lengths = torch.tensor([len(word) for word in words])
-    return HASHES, torch.tensor(sum(words, [])), lengths, marks
+    return INDICES, torch.tensor(sum(words, [])), lengths, marks
 
 
 def naive(layer, word):
-    x = torch.stack([layer.embedding.table[HASHES[character]].sum(dim=0) for character in word])
+    x = torch.stack([layer.embedding.table[INDICES[character]].sum(dim=0) for character in word])
     maps = []
     for size, convolution in zip(KERNEL_SIZES, layer.convolutions, strict=True):
         windows = [x[i : i + size].flatten() for i in range(len(word) - size + 1)]
@@ -41,7 +41,7 @@ def naive(layer, word):
 
 def test_characters_are_sums_of_rows():
     layer = CharacterEmbedding(char_rows=11, width=3)
-    embedded = layer(HASHES, torch.tensor([1, 0, 1]))
+    embedded = layer(INDICES, torch.tensor([1, 0, 1]))
     expected = [layer.table[row] for row in (4, 4, 5, 6)]
     assert_close(embedded[0], torch.stack(expected).sum(dim=0))
     assert torch.equal(embedded[0], embedded[2])
@@ -80,7 +80,7 @@ def test_gradients_equal_those_of_a_naive_layer(words):
 
 def test_a_word_as_short_as_the_largest_kernel_has_one_window():
     layer, word = build(), [5, 0, 3, 1]
-    largest = layer.convolutions[-1](layer.embedding(HASHES, torch.tensor(word)).flatten())
+    largest = layer.convolutions[-1](layer.embedding(INDICES, torch.tensor(word)).flatten())
     assert_close(layer(*join([word, word]))[:, -5:], F.relu(largest).expand(2, 5))
 
 

@@ -4,10 +4,10 @@ import torch.nn.functional as F
 from torch.testing import assert_close
 
 from spacy_textconv.layers import WordCharacters, WordEmbedding
-from spacy_textconv.layers.embedding import HashNoise
+from spacy_textconv.layers.embedding import FeatureDropout
 
 # Two types with two features.
-HASHES = torch.tensor([[[0, 6], [7, 9]], [[2, 2], [8, 8]]])
+INDICES = torch.tensor([[[0, 6], [7, 9]], [[2, 2], [8, 8]]])
 # Words of three and of two characters, of which there are three; one twice in a word.
 CHARACTERS = (
     torch.tensor([[0, 1], [2, 2], [3, 1]]),
@@ -20,11 +20,11 @@ TYPE_OF_TOKEN = torch.tensor([1, 0, 1])
 
 # What a layer reads, and how it is built.
 INPUTS = {
-    "hashes": ((HASHES, None, None), {}),
-    "characters": ((HASHES[:, :0], CHARACTERS, None), {"rows": []}),
-    "vectors": ((HASHES[:, :0], None, VECTORS), {"rows": []}),
-    "hashes and characters": ((HASHES, CHARACTERS, None), {}),
-    "all": ((HASHES, CHARACTERS, VECTORS), {}),
+    "features": ((INDICES, None, None), {}),
+    "characters": ((INDICES[:, :0], CHARACTERS, None), {"rows": []}),
+    "vectors": ((INDICES[:, :0], None, VECTORS), {"rows": []}),
+    "features and characters": ((INDICES, CHARACTERS, None), {}),
+    "all": ((INDICES, CHARACTERS, VECTORS), {}),
 }
 
 
@@ -47,9 +47,9 @@ def case(request):
     return layer.eval(), inputs
 
 
-def naive(layer, hashes, characters, vectors):
+def naive(layer, indices, characters, vectors):
     types = []
-    for i, features in enumerate(hashes):
+    for i, features in enumerate(indices):
         parts = [layer.table[feature].sum(dim=0) for feature in features]
         if characters is not None:
             parts.append(layer.characters(*characters)[i])
@@ -75,14 +75,14 @@ def test_training_without_dropout_equals_prediction(case):
 
 
 def test_word_embedding_gradient(case):
-    layer, (hashes, characters, vectors) = case
+    layer, (indices, characters, vectors) = case
     layer = layer.double()
     vectors = None if vectors is None else vectors.double()
     names, values = zip(*layer.named_parameters(), strict=True)
 
     def apply(*values):
         parameters = dict(zip(names, values, strict=True))
-        inputs = (hashes, characters, vectors, TYPE_OF_TOKEN)
+        inputs = (indices, characters, vectors, TYPE_OF_TOKEN)
         return torch.func.functional_call(layer, parameters, inputs)
 
     inputs = [value.detach().clone().requires_grad_() for value in values]
@@ -105,13 +105,13 @@ def test_word_embedding_refuses_bad_settings(settings, message):
         WordEmbedding(**{"width": 4, "rows": [3], "table_width": 2, **settings})
 
 
-def test_noise_gives_whole_features_random_rows_of_their_own_table():
+def test_dropout_gives_whole_features_random_rows_of_their_own_table():
     torch.manual_seed(0)
-    noise = HashNoise(rows=[50, 20], p=0.25).train()
-    hashes = torch.tensor([[0, 0, 0], [50, 50, 50]]).expand(4000, 2, 3)
-    noisy = noise(hashes)
-    assert set(noisy[:, 0].flatten().tolist()) == set(range(50))
-    assert set(noisy[:, 1].flatten().tolist()) == set(range(50, 70))
-    changed = (noisy != hashes).any(dim=2).float().mean(dim=0)
+    dropout = FeatureDropout(rows=[50, 20], p=0.25).train()
+    indices = torch.tensor([[0, 0, 0], [50, 50, 50]]).expand(4000, 2, 3)
+    dropped = dropout(indices)
+    assert set(dropped[:, 0].flatten().tolist()) == set(range(50))
+    assert set(dropped[:, 1].flatten().tolist()) == set(range(50, 70))
+    changed = (dropped != indices).any(dim=2).float().mean(dim=0)
     assert changed.tolist() == pytest.approx([0.25, 0.25], abs=0.03)
-    assert noise.eval()(hashes) is hashes
+    assert dropout.eval()(indices) is indices
