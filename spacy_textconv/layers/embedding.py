@@ -59,7 +59,7 @@ class WordEmbedding(nn.Module):
     table_width (int): The width of the tables.
     characters (Optional[WordCharacters]): What reads the characters of a word.
     vectors_width (int): The width of the vectors that come with a word, or 0.
-    pieces (int): The number of linear maps that maxout chooses from.
+    maxout_pieces (int): The number of linear maps that maxout chooses from.
     dropout (Optional[float]): In training, the probability that a hashed feature of a word type
         gets random rows, and that a column of the other features is dropped; None for that of the
         training.
@@ -75,14 +75,14 @@ class WordEmbedding(nn.Module):
         table_width: int,
         characters: Optional[WordCharacters] = None,
         vectors_width: int = 0,
-        pieces: int = 3,
+        maxout_pieces: int = 3,
         dropout: Optional[float] = 0.0,
         word_dropout: Optional[float] = 0.0,
     ):
         super().__init__()
         check_positive("width", width)
         check_positive("table_width", table_width)
-        check_positive("pieces", pieces)
+        check_positive("maxout_pieces", maxout_pieces)
         if rows:
             check_positives("rows", rows)
         table = torch.empty(sum(rows), table_width).uniform_(-0.1, 0.1)
@@ -91,7 +91,8 @@ class WordEmbedding(nn.Module):
         self.feature_dropout = FeatureDropout(rows=rows, p=dropout)
         self.dropout = Dropout(dropout)
         in_width = len(rows) * table_width + vectors_width
-        self.mix = PaddedLinear(in_width + (characters.width if characters else 0), width * pieces)
+        in_width += characters.width if characters else 0
+        self.mix = PaddedLinear(in_width, width * maxout_pieces)
         self.norm = nn.LayerNorm(width)
         self.word_dropout = WordDropout(width=width, p=word_dropout)
         self.width = width

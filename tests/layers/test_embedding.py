@@ -37,7 +37,7 @@ def case(request):
     layer = WordEmbedding(
         width=5,
         table_width=4,
-        pieces=3,
+        maxout_pieces=3,
         characters=characters if inputs[1] else None,
         vectors_width=0 if inputs[2] is None else 2,
         **{"rows": [7, 3], **settings},
@@ -95,7 +95,7 @@ def test_word_embedding_gradient(case):
         ({"width": 0}, "`width` is 0"),
         ({"rows": [3, 0]}, r"`rows` is \[3, 0\]"),
         ({"table_width": 0}, "`table_width` is 0"),
-        ({"pieces": 0}, "`pieces` is 0"),
+        ({"maxout_pieces": 0}, "`maxout_pieces` is 0"),
         ({"dropout": 1.0}, "`dropout` is 1.0"),
         ({"word_dropout": -0.1}, "`word_dropout` is -0.1"),
     ],
