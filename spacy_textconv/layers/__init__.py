@@ -14,7 +14,14 @@ from .embedding import WordEmbedding
 from .hidden import Hidden
 from .latent import GaussianLatent, active_units, free_bits, kl_divergence
 from .packing import Packing, Slice, slice_documents
-from .pooling import AttentionPooling, KMaxPooling, LogMeanExpPooling, MeanPooling, Pooling
+from .pooling import (
+    AttentionPooling,
+    KMaxPooling,
+    LogMeanExpPooling,
+    MeanPooling,
+    MergeablePooling,
+    Pooling,
+)
 from .receptive_field import (
     ConvolutionShape,
     Reach,
@@ -22,7 +29,7 @@ from .receptive_field import (
     convolution_reach,
     receptive_fields,
 )
-from .shrinking import ConvPooling, Flattening, Pyramid, ShrinkingConvolution
+from .shrinking import ConvPooling, DPCNNPooling, FlattenPooling, ShrinkingConvolution
 from .slots import SlotDecoder
 from .stack import PackedStack
 from .transducer import StringEncoder, StringTransducer
@@ -40,26 +47,27 @@ __all__ = [
     "ConvolutionShape",
     "CopySoftmax",
     "CrossAttention",
+    "DPCNNPooling",
     "DeconvDecoder",
     "DenseStack",
     "DilatedStack",
     "Dropout",
-    "Flattening",
+    "FlattenPooling",
     "GapNorm",
     "GaussianLatent",
     "Hidden",
     "KINDS",
     "KMaxPooling",
-    "LockedDropout",
     "LinearChains",
+    "LockedDropout",
     "LogMeanExpPooling",
     "MeanPooling",
     "Memorize",
     "Memory",
+    "MergeablePooling",
     "PackedStack",
     "Packing",
     "Pooling",
-    "Pyramid",
     "Reach",
     "ReceptiveField",
     "ShrinkingConvolution",

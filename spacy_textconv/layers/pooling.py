@@ -1,9 +1,10 @@
 """Pooling: from the rows of a document to one vector.
 
 Documents lie end to end here, without rows between them, and `lengths` says how many rows each has;
-one without rows gets zeros. Every pooling can be done in pieces, so that a document of any length
-needs little memory: `summarize` turns each piece into a *state* of fixed width, `merge` joins the
-states of the pieces of a document, `finish` turns a state into the output.
+one without rows gets zeros. A mergeable pooling can be done in slices, so that a document of any
+length needs little memory (Agarwal et al. 2012, "Mergeable summaries"): `summarize` turns each
+slice into a *state* of fixed width, `merge` joins the states of the slices of a document, `finish`
+turns a state into the output.
 """
 
 from abc import ABC, abstractmethod
@@ -21,22 +22,35 @@ from .packing import PaddedLinear
 class Pooling(nn.Module, ABC):
     """Joins the rows of each document to one vector.
 
-    In each method:
-
-    x (Tensor): The rows. *Shape:* (rows, width)
-    lengths (Tensor): The number of rows of each document, or piece of one. *Shape:* (documents,)
-    states (Tensor): What is to be known of each document, or piece of one. *Shape:* (documents,
-        state_width)
-    counts (Tensor): The number of pieces of each document; their states follow each other.
-        *Shape:* (documents,)
-
     out_width (int): The number of columns of the output.
-    receptive_field (int): The number of rows that a pooled value is computed from.
-    stride (int): The distance between the first rows of two of them. Pieces begin at multiples of
-        it, and each sees `receptive_field - stride` rows of the next one.
     """
 
     out_width: int
+
+    @abstractmethod
+    def forward(self, x: Tensor, lengths: Tensor) -> Tensor:
+        """
+        x (Tensor): *Shape:* (rows, width)
+        lengths (Tensor): The number of rows of each document. *Shape:* (documents,)
+        RETURNS (Tensor): *Shape:* (documents, out_width)
+        """
+
+
+class MergeablePooling(Pooling):
+    """A pooling that can be done in slices. In each method:
+
+    x (Tensor): The rows. *Shape:* (rows, width)
+    lengths (Tensor): The number of rows of each document, or slice of one. *Shape:* (documents,)
+    states (Tensor): What is to be known of each document, or slice of one. *Shape:* (documents,
+        state_width)
+    counts (Tensor): The number of slices of each document; their states follow each other.
+        *Shape:* (documents,)
+
+    receptive_field (int): The number of rows that a pooled value is computed from.
+    stride (int): The distance between the first rows of two of them. Slices begin at multiples of
+        it, and each sees `receptive_field - stride` rows of the next one.
+    """
+
     receptive_field: int = 1
     stride: int = 1
 
@@ -46,7 +60,7 @@ class Pooling(nn.Module, ABC):
 
     @abstractmethod
     def merge(self, states: Tensor, counts: Tensor) -> Tensor:
-        """Join the states of pieces."""
+        """Join the states of slices."""
 
     @abstractmethod
     def finish(self, states: Tensor, lengths: Tensor) -> Tensor:
@@ -54,11 +68,10 @@ class Pooling(nn.Module, ABC):
         *Shape:* (documents, out_width)"""
 
     def forward(self, x: Tensor, lengths: Tensor) -> Tensor:
-        """Turn rows into outputs. *Shape:* (documents, out_width)"""
         return self.finish(self.summarize(x, lengths), lengths)
 
 
-class KMaxPooling(Pooling):
+class KMaxPooling(MergeablePooling):
     """The `k` largest values of each column, in their order in the text, and zeros where a document
     has fewer rows (Kalchbrenner et al. 2014, section 3.2). The ordinary maximum is `k = 1`.
 
@@ -101,7 +114,7 @@ class KMaxPooling(Pooling):
         return states.masked_fill(states.isneginf(), 0.0)
 
 
-class ReducingPooling(Pooling):
+class ReducingPooling(MergeablePooling):
     """A pooling that reduces each column, and whose states are reduced in the same way.
 
     width (int): The number of columns.
@@ -146,7 +159,7 @@ class LogMeanExpPooling(ReducingPooling):
         return states - lengths.clamp(min=1).to(states.dtype).log()[:, None]
 
 
-class AttentionPooling(Pooling):
+class AttentionPooling(MergeablePooling):
     """A weighted mean of the rows. The weights are a softmax over the document of the products of a
     row's key with a learned query (Yang et al. 2016, section 2.2), of which each head has one (Lin
     et al. 2017, section 2.1). A head pools columns of its own.
@@ -192,14 +205,14 @@ class AttentionPooling(Pooling):
         return torch.cat([totals, _segment_sum(weighted, lengths)], dim=1)
 
 
-POOLINGS: Dict[str, Callable[..., Pooling]] = {
+POOLINGS: Dict[str, Callable[..., MergeablePooling]] = {
     "max": KMaxPooling,
     "mean": MeanPooling,
     "logsumexp": LogMeanExpPooling,
 }
 
 
-def make_pooling(name: str, *, width: int) -> Pooling:
+def make_pooling(name: str, *, width: int) -> MergeablePooling:
     """Make one of the poolings that have no settings: "max", "mean" or "logsumexp"."""
     check_choice("pooling", name, POOLINGS)
     return POOLINGS[name](width=width)

@@ -1,5 +1,5 @@
 """Networks over documents that lie end to end, and that become shorter in them before they are
-pooled: unpadded convolutions, and pyramids."""
+pooled: unpadded convolutions, and deep pyramids."""
 
 from math import sqrt
 from typing import Tuple, cast
@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from ..checks import check_choice, check_positive
 from .blocks import ACTIVATIONS, BlockSettings, ConvBlock
 from .packing import Packing, padded_linear
-from .pooling import Pooling, make_pooling, positions_in_documents
+from .pooling import MergeablePooling, Pooling, make_pooling, positions_in_documents
 from .receptive_field import ConvolutionShape, receptive_fields
 
 
@@ -63,7 +63,7 @@ class ShrinkingConvolution(nn.Module):
         return self.activation(padded_linear(windows, weight, self.convolution.bias)), left
 
 
-class ConvPooling(Pooling):
+class ConvPooling(MergeablePooling):
     """Unpadded convolutions, and a pooling of what is left. With one convolution of stride 1 and
     the maximum, this is the network of Collobert et al. 2011, section 3.3.2, and Kim 2014.
 
@@ -149,7 +149,7 @@ class PyramidLevel(nn.Module):
         return x + y.index_select(0, places), left
 
 
-class Pyramid(nn.Module):
+class DPCNNPooling(Pooling):
     """Levels that halve the number of rows of a document, and a pooling of what is left (DPCNN,
     Johnson and Zhang 2017, "Deep pyramid convolutional neural networks for text categorization",
     section 2). All levels together cost about as much as one before the first would. A document of
@@ -180,17 +180,12 @@ class Pyramid(nn.Module):
         self.out_width = width
 
     def forward(self, x: Tensor, lengths: Tensor) -> Tensor:
-        """
-        x (Tensor): *Shape:* (rows, width)
-        lengths (Tensor): The number of rows of each document. *Shape:* (documents,)
-        RETURNS (Tensor): *Shape:* (documents, out_width)
-        """
         for level in self.levels:
             x, lengths = level(x, lengths)
         return self.pooling(self.norm(x), lengths)
 
 
-class Flattening(nn.Module):
+class FlattenPooling(Pooling):
     """Lay the rows of a document side by side, and map them to one vector: a convolution whose
     kernel is as long as the longest document (Zhang et al. 2017, "Deconvolutional paragraph
     representation learning", section 2.1). It knows the place of each row. The rows beyond
@@ -214,11 +209,6 @@ class Flattening(nn.Module):
         self.out_width = out_width
 
     def forward(self, x: Tensor, lengths: Tensor) -> Tensor:
-        """
-        x (Tensor): *Shape:* (rows, width)
-        lengths (Tensor): The number of rows of each document. *Shape:* (documents,)
-        RETURNS (Tensor): *Shape:* (documents, out_width)
-        """
         longest = min(self.max_rows, max([1, *lengths.tolist()]))
         positions = positions_in_documents(lengths)
         places = torch.repeat_interleave(lengths) * longest + positions

@@ -1,7 +1,7 @@
 """The third step: vectors of the tokens of a document to one vector of the document."""
 
 from functools import partial
-from typing import Any, Callable, List, Literal, Optional, Sequence, Tuple, Union, cast
+from typing import Any, Callable, List, Literal, Optional, Sequence, Tuple, cast
 
 import torch
 from thinc.api import Model
@@ -10,7 +10,14 @@ from torch import Tensor
 
 from ..checks import check_choice, check_positive
 from ..errors import Errors
-from ..layers import AttentionPooling, ConvPooling, Flattening, KMaxPooling, Pooling, Pyramid
+from ..layers import (
+    AttentionPooling,
+    ConvPooling,
+    DPCNNPooling,
+    FlattenPooling,
+    KMaxPooling,
+    Pooling,
+)
 from ..layers.pooling import POOLINGS, make_pooling
 from .compose import check_arrays, has_blocks, reads_documents
 from .types import AttendT, EmbedT
@@ -25,7 +32,7 @@ from .wrap import (
 )
 
 
-def build_pool_attend_v1(
+def build_global_pooling_v1(
     *, width: int, pooling: Literal["max", "mean", "logsumexp", "kmax"] = "max", k: int = 3
 ) -> Model[List[Floats2d], Floats2d]:
     """Build a layer that pools each column over a document.
@@ -41,11 +48,11 @@ def build_pool_attend_v1(
     check_choice("pooling", pooling, [*POOLINGS, "kmax"])
     check_positive("k", k)
     if pooling == "kmax":
-        return _attend("pool_attend", partial(KMaxPooling, width=width, k=k), width)
-    return _attend("pool_attend", partial(make_pooling, pooling, width=width), width)
+        return _wrap_pooling("global_pooling", partial(KMaxPooling, width=width, k=k), width)
+    return _wrap_pooling("global_pooling", partial(make_pooling, pooling, width=width), width)
 
 
-def build_attention_attend_v1(*, width: int, heads: int = 4) -> Model[List[Floats2d], Floats2d]:
+def build_attention_pooling_v1(*, width: int, heads: int = 4) -> Model[List[Floats2d], Floats2d]:
     """Build a layer that weighs the tokens of a document and adds them up (Yang et al. 2016,
     "Hierarchical attention networks for document classification", section 2.2; several heads: Lin
     et al. 2017, "A structured self-attentive sentence embedding", section 2.1). Its weights can be
@@ -57,10 +64,12 @@ def build_attention_attend_v1(*, width: int, heads: int = 4) -> Model[List[Float
     RETURNS (Model[List[Floats2d], Floats2d]): The layer.
     RAISES (ValueError): If a setting is out of its range.
     """
-    return _attend("attention_attend", partial(AttentionPooling, width=width, heads=heads), width)
+    return _wrap_pooling(
+        "attention_pooling", partial(AttentionPooling, width=width, heads=heads), width
+    )
 
 
-def build_conv_attend_v1(
+def build_conv_pooling_v1(
     *,
     width: int,
     kernel_size: int = 3,
@@ -91,10 +100,10 @@ def build_conv_attend_v1(
         pooling=pooling,
         activation=activation,
     )
-    return _attend("conv_attend", build, width)
+    return _wrap_pooling("conv_pooling", build, width)
 
 
-def build_pyramid_attend_v1(
+def build_dpcnn_pooling_v1(
     *,
     width: int,
     levels: int = 4,
@@ -115,17 +124,17 @@ def build_pyramid_attend_v1(
     RAISES (ValueError): If a setting is out of its range.
     """
     build = partial(
-        Pyramid,
+        DPCNNPooling,
         width=width,
         levels=levels,
         kernel_size=kernel_size,
         pooling=pooling,
         activation=activation,
     )
-    return _attend("pyramid_attend", build, width)
+    return _wrap_pooling("dpcnn_pooling", build, width)
 
 
-def build_flatten_attend_v1(
+def build_flatten_pooling_v1(
     *, width: int, out_width: int, max_rows: int = 64
 ) -> Model[List[Floats2d], Floats2d]:
     """Build a layer that lays the vectors of a document's tokens side by side and maps them to one
@@ -139,8 +148,8 @@ def build_flatten_attend_v1(
     RETURNS (Model[List[Floats2d], Floats2d]): The layer.
     RAISES (ValueError): If a setting is out of its range.
     """
-    build = partial(Flattening, width=width, out_width=out_width, max_rows=max_rows)
-    return _attend("flatten_attend", build, width)
+    build = partial(FlattenPooling, width=width, out_width=out_width, max_rows=max_rows)
+    return _wrap_pooling("flatten_pooling", build, width)
 
 
 def is_pooling(layer: Model) -> bool:
@@ -150,7 +159,7 @@ def is_pooling(layer: Model) -> bool:
     return (
         not reads_documents(layer)
         and bool(layer.has_dim("nO"))
-        and (module is None or isinstance(module, (Pooling, Pyramid, Flattening)))
+        and (module is None or isinstance(module, Pooling))
     )
 
 
@@ -173,7 +182,7 @@ def has_attention(layer: Model) -> bool:
 def attention_weights(model: AttendT, Xs: List[Floats2d]) -> List[Floats2d]:
     """Compute how much each token counts for each head of an attention layer.
 
-    model (Model[List[Floats2d], Floats2d]): A layer of `spacy-textconv.AttentionAttend.v1`.
+    model (Model[List[Floats2d], Floats2d]): A layer of `spacy-textconv.AttentionPooling.v1`.
     Xs (List[Floats2d]): The token vectors of each document.
     RETURNS (List[Floats2d]): For each document one row for each token, one column for each head. In
         a document, each column adds up to 1.
@@ -208,9 +217,7 @@ def join_rows(model: AttendT, Xs: Sequence[Floats2d]) -> Tuple[Tensor, Tensor]:
     return x, torch.tensor([len(X) for X in Xs], dtype=torch.long, device=x.device)
 
 
-def _attend(
-    name: str, build: Callable[[], Union[Pooling, Pyramid, Flattening]], width: int
-) -> AttendT:
+def _wrap_pooling(name: str, build: Callable[[], Pooling], width: int) -> AttendT:
     model = wrap_module(
         name, build, converting(_rows_to_tensor, tensor_to_array), dims={"nI": width, "nO": None}
     )

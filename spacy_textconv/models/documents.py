@@ -11,7 +11,7 @@ from thinc.types import Floats2d
 from thinc.util import torch2xp
 
 from ..errors import Errors
-from ..layers import PackedStack, Pooling, Slice, WordEmbedding, slice_documents
+from ..layers import MergeablePooling, PackedStack, Slice, WordEmbedding, slice_documents
 from .attend import join_rows
 from .compose import check_vectors
 from .types import AttendT, ClassifyT, EmbedT
@@ -26,7 +26,7 @@ def document_vectors(tok2vec: EmbedT, attends: Sequence[AttendT]) -> ClassifyT:
 
     Predictions embed, encode and pool slice by slice, so that a document of any length needs little
     memory, if nothing prevents it: the tok2vec has to be inline and consist of an embedding layer
-    and an encoder of this package, and all of the poolings have to work in pieces.
+    and an encoder of this package, and all of the poolings have to be mergeable.
 
     tok2vec (Model[List[Doc], List[Floats2d]]): The token vectors.
     attends (Sequence[Model[List[Floats2d], Floats2d]]): The poolings.
@@ -76,7 +76,7 @@ def _predict(model: ClassifyT, docs: List[Doc]) -> Floats2d:
     tok2vec, *attends = model.layers
     modules = [get_module(attend) for attend in attends]
     stack = _sliceable_stack(tok2vec)
-    poolings = [module for module in modules if isinstance(module, Pooling)]
+    poolings = [module for module in modules if isinstance(module, MergeablePooling)]
     if stack is not None and len(poolings) == len(attends) and any(map(len, docs)):
         return _predict_slices(model, docs, stack, poolings)
     Xs = tok2vec.predict(docs)
@@ -103,7 +103,7 @@ def _sliceable_stack(tok2vec: EmbedT) -> Optional[PackedStack]:
 
 
 def _predict_slices(
-    model: ClassifyT, docs: List[Doc], stack: PackedStack, poolings: List[Pooling]
+    model: ClassifyT, docs: List[Doc], stack: PackedStack, poolings: List[MergeablePooling]
 ) -> Floats2d:
     tok2vec, *attends = model.layers
     # The poolings are all on one device.
@@ -138,7 +138,7 @@ def _predict_slices(
         return cast(Floats2d, torch2xp(torch.cat(vectors, dim=1)))
 
 
-def _rows_ahead(pooling: Pooling) -> int:
+def _rows_ahead(pooling: MergeablePooling) -> int:
     """How many rows of the next slice a pooling looks at."""
     return max(0, pooling.receptive_field - pooling.stride)
 
@@ -149,7 +149,7 @@ def _read(doc: Doc, part: Slice) -> Doc:
     return doc if whole else cast(Doc, doc[part.context_start : part.context_stop])
 
 
-def _pooled_rows(X: Floats2d, part: Slice, pooling: Pooling) -> Floats2d:
+def _pooled_rows(X: Floats2d, part: Slice, pooling: MergeablePooling) -> Floats2d:
     """Cut the rows that a slice is pooled from out of those that it was encoded from."""
     start = part.start - part.context_start
     rows = X[start : part.stop - part.context_start + _rows_ahead(pooling)]

@@ -10,11 +10,11 @@ from torch.utils.flop_counter import FlopCounterMode
 from spacy_textconv.layers import (
     AttentionPooling,
     ConvPooling,
-    Flattening,
+    DPCNNPooling,
+    FlattenPooling,
     KMaxPooling,
     LogMeanExpPooling,
     MeanPooling,
-    Pyramid,
     ShrinkingConvolution,
 )
 
@@ -34,10 +34,10 @@ POOLINGS = {
 }
 # Those that need all rows at once.
 WHOLE = {
-    "flatten": (Flattening, {"out_width": WIDTH, "max_rows": 8}),
-    "pyramid": (Pyramid, {"levels": 2}),
+    "flatten": (FlattenPooling, {"out_width": WIDTH, "max_rows": 8}),
+    "pyramid": (DPCNNPooling, {"levels": 2}),
     "pyramid_mean": (
-        Pyramid,
+        DPCNNPooling,
         {"levels": 1, "kernel_size": 5, "pooling": "mean", "activation": "tanh"},
     ),
 }
@@ -95,7 +95,7 @@ def naive(name, module, x):
         for convolution in module.convolutions:
             x = naive_shrink(convolution, x, *sizes, activation)
         return naive_pool(last, x)
-    if pooling is Pyramid:
+    if pooling is DPCNNPooling:
         activation = torch.tanh if "activation" in options else F.gelu
         assert len(module.levels) == options["levels"]
         for level in module.levels:
@@ -108,7 +108,7 @@ def naive(name, module, x):
                 y = activation(y[0].t())
             x = x + y
         return naive_pool(last, module.norm(x))
-    if pooling is Flattening:
+    if pooling is FlattenPooling:
         window = F.pad(x[:8], (0, 0, 0, max(0, 8 - len(x))))
         return torch.einsum("rc,orc->o", window, module.linear.weight.view(WIDTH, 8, WIDTH))
     if pooling is not AttentionPooling:
@@ -167,7 +167,7 @@ def test_no_rows_give_zeros(name, lengths):
 @pytest.mark.parametrize("name", POOLINGS)
 @settings(max_examples=10)
 @given(lengths=lengths, size=st.integers(1, 5))
-def test_pieces_give_the_whole(name, lengths, size):
+def test_slices_give_the_whole(name, lengths, size):
     module, x = build(name), rows(lengths)
     size = size * module.stride
     pieces, sizes, counts = [], [], []
@@ -266,7 +266,7 @@ def test_shrinking_is_an_unpadded_convolution(lengths, kernel_size, stride):
             assert_close(gradient, wanted)
 
 
-@pytest.mark.parametrize("pooling", [ConvPooling, Pyramid])
+@pytest.mark.parametrize("pooling", [ConvPooling, DPCNNPooling])
 def test_what_sees_nothing_but_zeros_is_not_computed(pooling):
     def count(kernel_size):
         module = pooling(width=WIDTH, kernel_size=kernel_size)
@@ -289,10 +289,10 @@ def test_what_sees_nothing_but_zeros_is_not_computed(pooling):
         (lambda: ConvPooling(width=4, depth=0), "`depth` is 0"),
         (lambda: ConvPooling(width=4, pooling="sum"), "`pooling` is 'sum'.*'logsumexp'"),
         (lambda: ConvPooling(width=4, activation="step"), "`activation` is 'step'"),
-        (lambda: Flattening(width=4, out_width=0, max_rows=2), "`out_width` is 0"),
-        (lambda: Flattening(width=4, out_width=3, max_rows=0), "`max_rows` is 0"),
-        (lambda: Pyramid(width=4, levels=0), "`levels` is 0"),
-        (lambda: Pyramid(width=4, kernel_size=2), "`kernel_size` is 2, but has to be odd"),
+        (lambda: FlattenPooling(width=4, out_width=0, max_rows=2), "`out_width` is 0"),
+        (lambda: FlattenPooling(width=4, out_width=3, max_rows=0), "`max_rows` is 0"),
+        (lambda: DPCNNPooling(width=4, levels=0), "`levels` is 0"),
+        (lambda: DPCNNPooling(width=4, kernel_size=2), "`kernel_size` is 2, but has to be odd"),
     ],
 )
 def test_bad_settings_are_named(build, message):

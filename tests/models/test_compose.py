@@ -23,7 +23,7 @@ LSTM = {
     "depth": 1,
     "dropout": 0.0,
 }
-POOL = {"@architectures": "spacy-textconv.PoolAttend.v1", "width": WIDTH}
+POOL = {"@architectures": "spacy-textconv.GlobalPooling.v1", "width": WIDTH}
 NGRAM = {"@architectures": "spacy-textconv.NgramLinear.v1", "unit": "word", "sizes": [1]}
 
 
@@ -130,14 +130,14 @@ def tagger(source):
     "factory, model, message",
     [
         (*tagger(DILATED), "E070.*`dilated_conv_encoder` gets documents"),
-        (*tagger(POOL), "E070.*`pool_attend` gets documents"),
+        (*tagger(POOL), "E070.*`global_pooling` gets documents"),
         (*tagger(tok2vec(embed=DILATED)), "E070.*`dilated_conv_encoder`"),
         (*tagger(tok2vec(encode=CONVOLUTIONS)), "E071.*`char_conv_embed` gets vectors"),
         (*tagger(tok2vec(encode=tok2vec(embed=None))), "E071.*`char_tok2vec` gets vectors"),
-        (*tagger(tok2vec(encode=POOL, embed=None)), "E072.*'pool_attend'"),
+        (*tagger(tok2vec(encode=POOL, embed=None)), "E072.*'global_pooling'"),
         ("textcat", text_cat(attend={"x": LSTM}), "E074.*`attend`"),
-        ("textcat", text_cat(tok2vec=tok2vec(encode=POOL)), "E067.*'.*pool_attend'"),
-        ("textconv_ner", tag_crf(tok2vec=tok2vec(encode=POOL)), "E067.*'.*pool_attend'"),
+        ("textcat", text_cat(tok2vec=tok2vec(encode=POOL)), "E067.*'.*global_pooling'"),
+        ("textconv_ner", tag_crf(tok2vec=tok2vec(encode=POOL)), "E067.*'.*global_pooling'"),
     ],
 )
 def test_what_does_not_fit_is_found_when_it_is_initialized(factory, model, message):

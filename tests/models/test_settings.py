@@ -9,7 +9,7 @@ from spacy import registry
 from ..test_registry import ARCHITECTURES
 from ..util import CONVOLUTIONS, DILATED, WIDTH, tok2vec
 
-POOL = {"@architectures": "spacy-textconv.PoolAttend.v1", "width": WIDTH}
+POOL = {"@architectures": "spacy-textconv.GlobalPooling.v1", "width": WIDTH}
 # What has no default.
 NEEDED = {
     "spacy-textconv.CharTok2Vec.v1": {"encode": DILATED},
@@ -57,8 +57,8 @@ def test_numbers_are_checked(entry_point, name, annotation):
         ("CharConvEmbed", {"width": 8, "cache_size": 10**9}),
         ("DilatedConvEncoder", {"width": 10**6}),
         ("DilatedConvEncoder", {"width": 8, "kernel_size": 10**6 + 1}),
-        ("PoolAttend", {"width": 8, "k": 10**6}),
-        ("ConvAttend", {"width": 8, "depth": 10**6}),
+        ("GlobalPooling", {"width": 8, "k": 10**6}),
+        ("ConvPooling", {"width": 8, "depth": 10**6}),
     ],
 )
 def test_numbers_beyond_use_are_refused(name, settings):
