@@ -8,7 +8,6 @@ from thinc.api import Model
 from thinc.types import Floats2d
 from torch import Tensor
 
-from ..checks import check_choice, check_positive
 from ..errors import Errors
 from ..layers import (
     AttentionPooling,
@@ -18,7 +17,7 @@ from ..layers import (
     KMaxPooling,
     Pooling,
 )
-from ..layers.pooling import POOLINGS, make_pooling
+from ..layers.pooling import make_pooling
 from .compose import check_arrays, has_blocks, reads_documents
 from .types import AttendT, EmbedT
 from .wrap import (
@@ -33,23 +32,30 @@ from .wrap import (
 
 
 def build_global_pooling_v1(
-    *, width: int, pooling: Literal["max", "mean", "logsumexp", "kmax"] = "max", k: int = 3
+    *, width: int, pooling: Literal["max", "mean", "logsumexp"] = "max"
 ) -> Model[List[Floats2d], Floats2d]:
-    """Build a layer that pools each column over a document.
+    """Build a layer that pools each column over a document to one value.
 
-    width (int): The width of the token vectors.
-    pooling (str): "max", "mean", "logsumexp" (the logarithm of the mean of the exponentials:
-        Pinheiro and Collobert 2015) or "kmax" (the `k` largest values in their order in the text:
-        Kalchbrenner et al. 2014, section 3.2).
-    k (int): The number of values of "kmax", whose output is `k * width` wide.
+    width (int): The width of the token vectors, and of the output.
+    pooling (str): "max", "mean" or "logsumexp" (the logarithm of the mean of the exponentials:
+        Pinheiro and Collobert 2015).
     RETURNS (Model[List[Floats2d], Floats2d]): The layer.
     RAISES (ValueError): If a setting is out of its range.
     """
-    check_choice("pooling", pooling, [*POOLINGS, "kmax"])
-    check_positive("k", k)
-    if pooling == "kmax":
-        return _wrap_pooling("global_pooling", partial(KMaxPooling, width=width, k=k), width)
     return _wrap_pooling("global_pooling", partial(make_pooling, pooling, width=width), width)
+
+
+def build_kmax_pooling_v1(*, width: int, k: int = 3) -> Model[List[Floats2d], Floats2d]:
+    """Build a layer that picks the `k` largest values of each column, in their order in the text
+    (Kalchbrenner et al. 2014, "A convolutional neural network for modelling sentences", section
+    3.2).
+
+    width (int): The width of the token vectors.
+    k (int): The number of values of each column. The output is `k * width` wide.
+    RETURNS (Model[List[Floats2d], Floats2d]): The layer.
+    RAISES (ValueError): If a setting is out of its range.
+    """
+    return _wrap_pooling("kmax_pooling", partial(KMaxPooling, width=width, k=k), width)
 
 
 def build_attention_pooling_v1(*, width: int, heads: int = 4) -> Model[List[Floats2d], Floats2d]:

@@ -13,6 +13,7 @@ from spacy_textconv.models.attend import attention_weights
 
 WIDTH = 8
 POOL = {"@architectures": "spacy-textconv.GlobalPooling.v1", "width": WIDTH}
+KMAX = {"@architectures": "spacy-textconv.KMaxPooling.v1", "width": WIDTH}
 ATTENTION = {"@architectures": "spacy-textconv.AttentionPooling.v1", "width": WIDTH}
 CONV = {"@architectures": "spacy-textconv.ConvPooling.v1", "width": WIDTH}
 FLATTEN = {"@architectures": "spacy-textconv.FlattenPooling.v1", "width": WIDTH}
@@ -21,7 +22,7 @@ ATTENDS = {
     "max": POOL,
     "mean": {**POOL, "pooling": "mean"},
     "logsumexp": {**POOL, "pooling": "logsumexp"},
-    "kmax": {**POOL, "pooling": "kmax", "k": 2},
+    "kmax": {**KMAX, "k": 2},
     "attention": ATTENTION,
     "conv": CONV,
     "conv_deep": {**CONV, "kernel_size": 2, "stride": 2, "depth": 2, "pooling": "mean"},
@@ -57,7 +58,7 @@ def test_shapes(config):
     model = build(config)
     model.initialize(documents())
     Y = model.predict(documents())
-    width = 2 * WIDTH if config.get("pooling") == "kmax" else WIDTH
+    width = config.get("k", 1) * WIDTH
     assert (Y.shape, Y.dtype) == ((len(LENGTHS), width), numpy.dtype("float32"))
     assert (model.get_dim("nI"), model.get_dim("nO")) == (WIDTH, width)
     assert_array_equal(Y[2], numpy.zeros(width))
@@ -168,8 +169,8 @@ def test_no_gradient_for_a_prediction(config):
     "config, message",
     [
         ({**POOL, "width": 0}, "`width` is 0"),
-        ({**POOL, "k": 0}, "`k` is 0"),
-        ({**POOL, "pooling": "sum"}, "pooling.*'kmax'"),
+        ({**KMAX, "k": 0}, "`k` is 0"),
+        ({**POOL, "pooling": "sum"}, "pooling.*'logsumexp'"),
         ({**ATTENTION, "heads": 3}, "`heads` is 3"),
         ({**CONV, "kernel_size": 0}, "`kernel_size` is 0"),
         ({**CONV, "pooling": "kmax"}, "pooling.*'logsumexp'"),

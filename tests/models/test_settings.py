@@ -57,7 +57,7 @@ def test_numbers_are_checked(entry_point, name, annotation):
         ("CharConvEmbed", {"width": 8, "cache_size": 10**9}),
         ("DilatedConvEncoder", {"width": 10**6}),
         ("DilatedConvEncoder", {"width": 8, "kernel_size": 10**6 + 1}),
-        ("GlobalPooling", {"width": 8, "k": 10**6}),
+        ("KMaxPooling", {"width": 8, "k": 10**6}),
         ("ConvPooling", {"width": 8, "depth": 10**6}),
     ],
 )

@@ -26,7 +26,7 @@ CONV = {"@architectures": "spacy-textconv.ConvPooling.v1", "width": WIDTH}
 PYRAMID = {"@architectures": "spacy-textconv.DPCNNPooling.v1", "width": WIDTH, "levels": 2}
 ALL = {
     "max": POOL,
-    "kmax": {**POOL, "pooling": "kmax"},
+    "kmax": {"@architectures": "spacy-textconv.KMaxPooling.v1", "width": WIDTH},
     "mean": {**POOL, "pooling": "mean"},
     "logsumexp": {**POOL, "pooling": "logsumexp"},
     "attention": ATTENTION,
