@@ -47,12 +47,12 @@ class MergeablePooling(Pooling):
         *Shape:* (documents,)
 
     receptive_field (int): The number of rows that a pooled value is computed from.
-    stride (int): The distance between the first rows of two of them. Slices begin at multiples of
-        it, and each sees `receptive_field - stride` rows of the next one.
+    jump (int): The distance between the first rows of two of them. Slices begin at multiples of it,
+        and each sees `receptive_field - jump` rows of the next one.
     """
 
     receptive_field: int = 1
-    stride: int = 1
+    jump: int = 1
 
     @abstractmethod
     def summarize(self, x: Tensor, lengths: Tensor) -> Tensor:

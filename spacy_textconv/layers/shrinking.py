@@ -97,7 +97,7 @@ class ConvPooling(MergeablePooling):
         self.out_width = width
         field = receptive_fields([ConvolutionShape(kernel_size, stride)] * depth)[-1]
         self.receptive_field = field.size
-        self.stride = int(field.jump)
+        self.jump = int(field.jump)
 
     def summarize(self, x: Tensor, lengths: Tensor) -> Tensor:
         for convolution in self.convolutions:

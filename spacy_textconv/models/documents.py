@@ -115,7 +115,7 @@ def _predict_slices(
         gap=stack.gap,
         reach=(stack.reach.left, stack.reach.right + max(map(_rows_ahead, poolings))),
         # Slices begin where something begins to be pooled.
-        stride=lcm(*(pooling.stride for pooling in poolings)),
+        stride=lcm(*(pooling.jump for pooling in poolings)),
     )
     parts: List[Slice] = []
     states: List[List[torch.Tensor]] = [[] for _ in poolings]
@@ -140,7 +140,7 @@ def _predict_slices(
 
 def _rows_ahead(pooling: MergeablePooling) -> int:
     """How many rows of the next slice a pooling looks at."""
-    return max(0, pooling.receptive_field - pooling.stride)
+    return max(0, pooling.receptive_field - pooling.jump)
 
 
 def _read(doc: Doc, part: Slice) -> Doc:

@@ -169,12 +169,12 @@ def test_no_rows_give_zeros(name, lengths):
 @given(lengths=lengths, size=st.integers(1, 5))
 def test_slices_give_the_whole(name, lengths, size):
     module, x = build(name), rows(lengths)
-    size = size * module.stride
+    size = size * module.jump
     pieces, sizes, counts = [], [], []
     for document in x.split(lengths):
         counts.append(-(-len(document) // size))
         for start in range(0, len(document), size):
-            piece = document[start : start + size + module.receptive_field - module.stride]
+            piece = document[start : start + size + module.receptive_field - module.jump]
             if start and len(piece) < module.receptive_field:
                 piece = piece[:0]
             pieces.append(piece)
