@@ -75,8 +75,8 @@ def test_installed_names_are_those_of_the_metadata():
         (CONV, {"depth": 2}),
         (CONV, {"pooling": "mean"}),
         (PYRAMID, {"activation": "tanh"}),
-        (PYRAMID, {"levels": 1}),
-        ({**PYRAMID, "levels": 2}, {"pooling": "mean"}),
+        (PYRAMID, {"depth": 1}),
+        ({**PYRAMID, "depth": 2}, {"pooling": "mean"}),
     ],
     ids=str,
 )

@@ -156,7 +156,7 @@ class DPCNNPooling(Pooling):
     one row keeps it.
 
     width (int): The number of columns of input and output.
-    levels (int): The number of levels, each with weights of its own.
+    depth (int): The number of levels, each with weights of its own.
     kernel_size (int): The number of rows that each convolution sees. Has to be odd.
     pooling (str): "max", "mean" or "logsumexp".
     activation (str): "gelu", "mish", "relu", "silu" or "tanh".
@@ -166,15 +166,15 @@ class DPCNNPooling(Pooling):
         self,
         *,
         width: int,
-        levels: int = 4,
+        depth: int = 4,
         kernel_size: int = 3,
         pooling: str = "max",
         activation: str = "gelu",
     ):
         super().__init__()
-        check_positive("levels", levels)
+        check_positive("depth", depth)
         settings = BlockSettings(width, kernel_size, dilation=1, activation=activation)
-        self.levels = nn.ModuleList(PyramidLevel(settings) for _ in range(levels))
+        self.levels = nn.ModuleList(PyramidLevel(settings) for _ in range(depth))
         self.norm = nn.LayerNorm(width)
         self.pooling = make_pooling(pooling, width=width)
         self.out_width = width

@@ -112,7 +112,7 @@ def build_conv_pooling_v1(
 def build_dpcnn_pooling_v1(
     *,
     width: int,
-    levels: int = 4,
+    depth: int = 4,
     kernel_size: int = 3,
     pooling: Literal["max", "mean", "logsumexp"] = "max",
     activation: Literal["gelu", "mish", "relu", "silu", "tanh"] = "gelu",
@@ -122,7 +122,7 @@ def build_dpcnn_pooling_v1(
     networks for text categorization", section 2).
 
     width (int): The width of the token vectors, and of the output.
-    levels (int): The number of levels, which have weights of their own.
+    depth (int): The number of levels, which have weights of their own.
     kernel_size (int): The number of tokens that each convolution looks at. Has to be odd.
     pooling (str): "max", "mean" or "logsumexp".
     activation (str): The activation function.
@@ -132,7 +132,7 @@ def build_dpcnn_pooling_v1(
     build = partial(
         DPCNNPooling,
         width=width,
-        levels=levels,
+        depth=depth,
         kernel_size=kernel_size,
         pooling=pooling,
         activation=activation,

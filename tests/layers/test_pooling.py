@@ -35,10 +35,10 @@ POOLINGS = {
 # Those that need all rows at once.
 WHOLE = {
     "flatten": (FlattenPooling, {"out_width": WIDTH, "max_rows": 8}),
-    "pyramid": (DPCNNPooling, {"levels": 2}),
+    "pyramid": (DPCNNPooling, {"depth": 2}),
     "pyramid_mean": (
         DPCNNPooling,
-        {"levels": 1, "kernel_size": 5, "pooling": "mean", "activation": "tanh"},
+        {"depth": 1, "kernel_size": 5, "pooling": "mean", "activation": "tanh"},
     ),
 }
 EVERY = {**POOLINGS, **WHOLE}
@@ -97,7 +97,7 @@ def naive(name, module, x):
         return naive_pool(last, x)
     if pooling is DPCNNPooling:
         activation = torch.tanh if "activation" in options else F.gelu
-        assert len(module.levels) == options["levels"]
+        assert len(module.levels) == options["depth"]
         for level in module.levels:
             x = torch.stack([x[row : row + 3].amax(dim=0) for row in range(0, len(x), 2)])
             y = x
@@ -291,7 +291,7 @@ def test_what_sees_nothing_but_zeros_is_not_computed(pooling):
         (lambda: ConvPooling(width=4, activation="step"), "`activation` is 'step'"),
         (lambda: FlattenPooling(width=4, out_width=0, max_rows=2), "`out_width` is 0"),
         (lambda: FlattenPooling(width=4, out_width=3, max_rows=0), "`max_rows` is 0"),
-        (lambda: DPCNNPooling(width=4, levels=0), "`levels` is 0"),
+        (lambda: DPCNNPooling(width=4, depth=0), "`depth` is 0"),
         (lambda: DPCNNPooling(width=4, kernel_size=2), "`kernel_size` is 2, but has to be odd"),
     ],
 )

@@ -28,7 +28,7 @@ ATTENDS = {
     "conv_deep": {**CONV, "kernel_size": 2, "stride": 2, "depth": 2, "pooling": "mean"},
     "flatten": {**FLATTEN, "out_width": WIDTH, "max_rows": 20},
     "pyramid": PYRAMID,
-    "pyramid_mean": {**PYRAMID, "levels": 2, "kernel_size": 5, "pooling": "mean"},
+    "pyramid_mean": {**PYRAMID, "depth": 2, "kernel_size": 5, "pooling": "mean"},
 }
 LENGTHS = [7, 1, 0, 23, 2]
 
@@ -174,7 +174,7 @@ def test_no_gradient_for_a_prediction(config):
         ({**ATTENTION, "heads": 3}, "`heads` is 3"),
         ({**CONV, "kernel_size": 0}, "`kernel_size` is 0"),
         ({**CONV, "pooling": "kmax"}, "pooling.*'logsumexp'"),
-        ({**PYRAMID, "levels": 0}, "`levels` is 0"),
+        ({**PYRAMID, "depth": 0}, "`depth` is 0"),
     ],
 )
 def test_bad_settings_are_named(config, message):

@@ -23,7 +23,7 @@ from ...util import CONVOLUTIONS, DILATED, HASHES, WIDTH, listener, tok2vec
 POOL = {"@architectures": "spacy-textconv.GlobalPooling.v1", "width": WIDTH}
 ATTENTION = {"@architectures": "spacy-textconv.AttentionPooling.v1", "width": WIDTH}
 CONV = {"@architectures": "spacy-textconv.ConvPooling.v1", "width": WIDTH}
-PYRAMID = {"@architectures": "spacy-textconv.DPCNNPooling.v1", "width": WIDTH, "levels": 2}
+PYRAMID = {"@architectures": "spacy-textconv.DPCNNPooling.v1", "width": WIDTH, "depth": 2}
 ALL = {
     "max": POOL,
     "kmax": {"@architectures": "spacy-textconv.KMaxPooling.v1", "width": WIDTH},
