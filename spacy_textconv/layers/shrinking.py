@@ -83,7 +83,7 @@ class ConvPooling(MergeablePooling):
         stride: int = 1,
         depth: int = 1,
         pooling: str = "max",
-        activation: str = "relu",
+        activation: str = "gelu",
     ):
         super().__init__()
         check_positive("depth", depth)

@@ -82,11 +82,11 @@ def build_conv_pooling_v1(
     stride: int = 1,
     depth: int = 1,
     pooling: Literal["max", "mean", "logsumexp"] = "max",
-    activation: Literal["gelu", "mish", "relu", "silu", "tanh"] = "relu",
+    activation: Literal["gelu", "mish", "relu", "silu", "tanh"] = "gelu",
 ) -> Model[List[Floats2d], Floats2d]:
-    """Build a layer of convolutions without padding, and a pooling of what they leave. With its
-    default settings, and one such layer for each of several kernel sizes, this is the network of
-    Kim 2014, "Convolutional neural networks for sentence classification".
+    """Build a layer of convolutions without padding, and a pooling of what they leave. One such
+    layer for each of several kernel sizes, with the activation "relu", is the network of Kim 2014,
+    "Convolutional neural networks for sentence classification".
 
     width (int): The width of the token vectors, and of the output.
     kernel_size (int): The number of tokens that a convolution looks at.

@@ -89,7 +89,7 @@ def naive(name, module, x):
         return x.new_zeros(WIDTH * options.get("k", 1))
     last = MeanPooling if options.get("pooling") == "mean" else KMaxPooling
     if pooling is ConvPooling:
-        activation = torch.tanh if "activation" in options else torch.relu
+        activation = torch.tanh if "activation" in options else F.gelu
         sizes = options.get("kernel_size", 3), options.get("stride", 1)
         assert len(module.convolutions) == options.get("depth", 1)
         for convolution in module.convolutions:
