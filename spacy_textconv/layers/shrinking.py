@@ -189,27 +189,27 @@ class FlattenPooling(Pooling):
     """Lay the rows of a document side by side, and map them to one vector: a convolution whose
     kernel is as long as the longest document (Zhang et al. 2017, "Deconvolutional paragraph
     representation learning", section 2.1). It knows the place of each row. The rows beyond
-    `max_rows` are left out.
+    `max_length` are left out.
 
     width (int): The number of columns of the input.
     out_width (int): The number of columns of the output.
-    max_rows (int): The number of rows of a document that are read.
+    max_length (int): The number of rows of a document that are read.
     """
 
-    def __init__(self, *, width: int, out_width: int, max_rows: int):
+    def __init__(self, *, width: int, out_width: int, max_length: int):
         super().__init__()
         check_positive("width", width)
         check_positive("out_width", out_width)
-        check_positive("max_rows", max_rows)
+        check_positive("max_length", max_length)
         # A document without rows gets zeros, as in other poolings.
-        self.linear = nn.Linear(max_rows * width, out_width, bias=False)
+        self.linear = nn.Linear(max_length * width, out_width, bias=False)
         # Most documents have far fewer rows.
         nn.init.normal_(self.linear.weight, std=1.0 / sqrt(width))
-        self.max_rows = max_rows
+        self.max_length = max_length
         self.out_width = out_width
 
     def forward(self, x: Tensor, lengths: Tensor) -> Tensor:
-        longest = min(self.max_rows, max([1, *lengths.tolist()]))
+        longest = min(self.max_length, max([1, *lengths.tolist()]))
         positions = positions_in_documents(lengths)
         places = torch.repeat_interleave(lengths) * longest + positions
         read = positions < longest

@@ -141,7 +141,7 @@ def build_dpcnn_pooling_v1(
 
 
 def build_flatten_pooling_v1(
-    *, width: int, out_width: int, max_rows: int = 64
+    *, width: int, out_width: int, max_length: int = 64
 ) -> Model[List[Floats2d], Floats2d]:
     """Build a layer that lays the vectors of a document's tokens side by side and maps them to one
     vector: a convolution whose kernel is as long as a document (Zhang et al. 2017, "Deconvolutional
@@ -150,11 +150,11 @@ def build_flatten_pooling_v1(
 
     width (int): The width of the token vectors.
     out_width (int): The width of the output.
-    max_rows (int): The number of tokens that are read. Those of a document beyond it are left out.
+    max_length (int): The number of tokens that are read. Those beyond it are left out.
     RETURNS (Model[List[Floats2d], Floats2d]): The layer.
     RAISES (ValueError): If a setting is out of its range.
     """
-    build = partial(FlattenPooling, width=width, out_width=out_width, max_rows=max_rows)
+    build = partial(FlattenPooling, width=width, out_width=out_width, max_length=max_length)
     return _wrap_pooling("flatten_pooling", build, width)
 
 

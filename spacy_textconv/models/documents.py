@@ -18,7 +18,7 @@ from .types import AttendT, ClassifyT, EmbedT
 from .wrap import get_module, get_shim, no_backprop
 
 # Prediction works through documents in slices of about so many tokens, where it can.
-SLICE_ROWS = 8192
+TOKENS_PER_SLICE = 8192
 
 
 def document_vectors(tok2vec: EmbedT, attends: Sequence[AttendT]) -> ClassifyT:
@@ -111,7 +111,7 @@ def _predict_slices(
     lengths = [len(doc) for doc in docs]
     groups = slice_documents(
         lengths,
-        max_rows=SLICE_ROWS,
+        max_rows=TOKENS_PER_SLICE,
         gap=stack.gap,
         reach=(stack.reach.left, stack.reach.right + max(map(_rows_ahead, poolings))),
         # Slices begin where something begins to be pooled.

@@ -54,7 +54,7 @@ block = "gated"
 @architectures = "spacy-textconv.FlattenAttend.v1"
 width = 256
 out_width = 256
-max_rows = 64
+max_length = 64
 
 [model.decoder]
 @architectures = "spacy-textconv.DeconvDecoder.v1"

@@ -34,7 +34,7 @@ POOLINGS = {
 }
 # Those that need all rows at once.
 WHOLE = {
-    "flatten": (FlattenPooling, {"out_width": WIDTH, "max_rows": 8}),
+    "flatten": (FlattenPooling, {"out_width": WIDTH, "max_length": 8}),
     "pyramid": (DPCNNPooling, {"depth": 2}),
     "pyramid_mean": (
         DPCNNPooling,
@@ -289,8 +289,8 @@ def test_what_sees_nothing_but_zeros_is_not_computed(pooling):
         (lambda: ConvPooling(width=4, depth=0), "`depth` is 0"),
         (lambda: ConvPooling(width=4, pooling="sum"), "`pooling` is 'sum'.*'logsumexp'"),
         (lambda: ConvPooling(width=4, activation="step"), "`activation` is 'step'"),
-        (lambda: FlattenPooling(width=4, out_width=0, max_rows=2), "`out_width` is 0"),
-        (lambda: FlattenPooling(width=4, out_width=3, max_rows=0), "`max_rows` is 0"),
+        (lambda: FlattenPooling(width=4, out_width=0, max_length=2), "`out_width` is 0"),
+        (lambda: FlattenPooling(width=4, out_width=3, max_length=0), "`max_length` is 0"),
         (lambda: DPCNNPooling(width=4, depth=0), "`depth` is 0"),
         (lambda: DPCNNPooling(width=4, kernel_size=2), "`kernel_size` is 2, but has to be odd"),
     ],

@@ -26,7 +26,7 @@ ATTENDS = {
     "attention": ATTENTION,
     "conv": CONV,
     "conv_deep": {**CONV, "kernel_size": 2, "stride": 2, "depth": 2, "pooling": "mean"},
-    "flatten": {**FLATTEN, "out_width": WIDTH, "max_rows": 20},
+    "flatten": {**FLATTEN, "out_width": WIDTH, "max_length": 20},
     "pyramid": PYRAMID,
     "pyramid_mean": {**PYRAMID, "depth": 2, "kernel_size": 5, "pooling": "mean"},
 }

@@ -34,7 +34,7 @@ FLATTEN = {
     "@architectures": "spacy-textconv.FlattenPooling.v1",
     "width": WIDTH,
     "out_width": 24,
-    "max_rows": 8,
+    "max_length": 8,
 }
 MODEL = {
     "@architectures": "spacy-textconv.TextVAE.v1",

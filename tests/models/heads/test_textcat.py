@@ -322,7 +322,7 @@ def test_slices_equal_the_whole(name, rows, monkeypatch):
     model = initialized(attend=attend)
     batch = docs([150, 3, 0, 401, 1, 33, 0])
     whole = model.layers[0].layers[0].predict(batch)
-    monkeypatch.setattr(documents, "SLICE_ROWS", rows)
+    monkeypatch.setattr(documents, "TOKENS_PER_SLICE", rows)
     calls = []
     embed, encode = model.get_ref("tok2vec").layers
     predict = encode.shims[0].predict
@@ -336,7 +336,7 @@ def test_slices_equal_the_whole(name, rows, monkeypatch):
 
 @pytest.mark.parametrize("attend", [POOL, {**CONV, "kernel_size": 501}])
 def test_slices_are_small_however_far_a_network_sees(attend, monkeypatch):
-    monkeypatch.setattr(documents, "SLICE_ROWS", 64)
+    monkeypatch.setattr(documents, "TOKENS_PER_SLICE", 64)
     far = {**DILATED, "dilations": [1, 10**7]}
     model = initialized(source=tok2vec(far, CONVOLUTIONS), attend={"only": attend})
     rows = []
@@ -350,7 +350,7 @@ def test_slices_are_small_however_far_a_network_sees(attend, monkeypatch):
 
 
 def test_what_cannot_be_sliced_is_read_whole(monkeypatch):
-    monkeypatch.setattr(documents, "SLICE_ROWS", 8)
+    monkeypatch.setattr(documents, "TOKENS_PER_SLICE", 8)
     window = {
         **{"@architectures": "spacy.MaxoutWindowEncoder.v2", "width": WIDTH},
         **{"depth": 2, "window_size": 1, "maxout_pieces": 2},
