@@ -196,7 +196,7 @@ class AttentionPooling(MergeablePooling):
         return states[:, self.heads :]
 
     def _scores(self, x: Tensor) -> Tensor:
-        return self.queries(self.keys(x).tanh())
+        return self.queries(self.keys(x).tanh()).to(x.dtype)
 
     def _weigh(self, scores: Tensor, x: Tensor, lengths: Tensor) -> Tensor:
         weights, totals = _segment_softmax(scores, lengths)

@@ -60,7 +60,8 @@ class ShrinkingConvolution(nn.Module):
         windows = F.pad(x, (0, 0, 0, 1)).index_select(0, rows.flatten())
         windows = windows.view(len(rows), size * x.shape[1])
         weight = self.convolution.weight[:, : windows.shape[1]]
-        return self.activation(padded_linear(windows, weight, self.convolution.bias)), left
+        y = padded_linear(windows, weight, self.convolution.bias).to(x.dtype)
+        return self.activation(y), left
 
 
 class ConvPooling(MergeablePooling):
@@ -218,7 +219,8 @@ class FlattenPooling(Pooling):
         columns = longest * x.shape[1]
         # What only zeros would be multiplied with is left out.
         weight = self.linear.weight[:, :columns]
-        return padded_linear(side_by_side.view(len(lengths), columns), weight, None)
+        y = padded_linear(side_by_side.view(len(lengths), columns), weight, None)
+        return y.to(x.dtype)
 
 
 def _windows(lengths: Tensor, counts: Tensor, size: int, stride: int) -> Tensor:

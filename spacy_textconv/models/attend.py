@@ -58,7 +58,9 @@ def build_kmax_pooling_v1(*, width: int, k: int = 3) -> Model[List[Floats2d], Fl
     return _wrap_pooling("kmax_pooling", partial(KMaxPooling, width=width, k=k), width)
 
 
-def build_attention_pooling_v1(*, width: int, heads: int = 4) -> Model[List[Floats2d], Floats2d]:
+def build_attention_pooling_v1(
+    *, width: int, heads: int = 4, mixed_precision: bool = False
+) -> Model[List[Floats2d], Floats2d]:
     """Build a layer that weighs the tokens of a document and adds them up (Yang et al. 2016,
     "Hierarchical attention networks for document classification", section 2.2; several heads: Lin
     et al. 2017, "A structured self-attentive sentence embedding", section 2.1). Its weights can be
@@ -67,12 +69,12 @@ def build_attention_pooling_v1(*, width: int, heads: int = 4) -> Model[List[Floa
     width (int): The width of the token vectors, and of the output.
     heads (int): The number of sets of weights, each for an equal share of the columns. Has to
         divide `width`.
+    mixed_precision (bool): Whether to compute in bfloat16 where the device has units for it.
     RETURNS (Model[List[Floats2d], Floats2d]): The layer.
     RAISES (ValueError): If a setting is out of its range.
     """
-    return _wrap_pooling(
-        "attention_pooling", partial(AttentionPooling, width=width, heads=heads), width
-    )
+    build = partial(AttentionPooling, width=width, heads=heads)
+    return _wrap_pooling("attention_pooling", build, width, mixed_precision)
 
 
 def build_conv_pooling_v1(
@@ -83,6 +85,7 @@ def build_conv_pooling_v1(
     depth: int = 1,
     pooling: Literal["max", "mean", "logsumexp"] = "max",
     activation: Literal["gelu", "mish", "relu", "silu", "tanh"] = "gelu",
+    mixed_precision: bool = False,
 ) -> Model[List[Floats2d], Floats2d]:
     """Build a layer of convolutions without padding, and a pooling of what they leave. One such
     layer for each of several kernel sizes, with the activation "relu", is the network of Kim 2014,
@@ -94,6 +97,7 @@ def build_conv_pooling_v1(
     depth (int): The number of convolutions.
     pooling (str): "max", "mean" or "logsumexp".
     activation (str): The activation function after each convolution.
+    mixed_precision (bool): Whether to compute in bfloat16 where the device has units for it.
     RETURNS (Model[List[Floats2d], Floats2d]): The layer.
     RAISES (ValueError): If a setting is out of its range.
     """
@@ -106,7 +110,7 @@ def build_conv_pooling_v1(
         pooling=pooling,
         activation=activation,
     )
-    return _wrap_pooling("conv_pooling", build, width)
+    return _wrap_pooling("conv_pooling", build, width, mixed_precision)
 
 
 def build_dpcnn_pooling_v1(
@@ -116,6 +120,7 @@ def build_dpcnn_pooling_v1(
     kernel_size: int = 3,
     pooling: Literal["max", "mean", "logsumexp"] = "max",
     activation: Literal["gelu", "mish", "relu", "silu", "tanh"] = "gelu",
+    mixed_precision: bool = False,
 ) -> Model[List[Floats2d], Floats2d]:
     """Build a layer that halves the length of a document in each of several levels of convolutions,
     and pools what is left (DPCNN: Johnson and Zhang 2017, "Deep pyramid convolutional neural
@@ -126,6 +131,7 @@ def build_dpcnn_pooling_v1(
     kernel_size (int): The number of tokens that each convolution looks at. Has to be odd.
     pooling (str): "max", "mean" or "logsumexp".
     activation (str): The activation function.
+    mixed_precision (bool): Whether to compute in bfloat16 where the device has units for it.
     RETURNS (Model[List[Floats2d], Floats2d]): The layer.
     RAISES (ValueError): If a setting is out of its range.
     """
@@ -137,11 +143,11 @@ def build_dpcnn_pooling_v1(
         pooling=pooling,
         activation=activation,
     )
-    return _wrap_pooling("dpcnn_pooling", build, width)
+    return _wrap_pooling("dpcnn_pooling", build, width, mixed_precision)
 
 
 def build_flatten_pooling_v1(
-    *, width: int, out_width: int, max_length: int = 64
+    *, width: int, out_width: int, max_length: int = 64, mixed_precision: bool = False
 ) -> Model[List[Floats2d], Floats2d]:
     """Build a layer that lays the vectors of a document's tokens side by side and maps them to one
     vector: a convolution whose kernel is as long as a document (Zhang et al. 2017, "Deconvolutional
@@ -151,11 +157,12 @@ def build_flatten_pooling_v1(
     width (int): The width of the token vectors.
     out_width (int): The width of the output.
     max_length (int): The number of tokens that are read. Those beyond it are left out.
+    mixed_precision (bool): Whether to compute in bfloat16 where the device has units for it.
     RETURNS (Model[List[Floats2d], Floats2d]): The layer.
     RAISES (ValueError): If a setting is out of its range.
     """
     build = partial(FlattenPooling, width=width, out_width=out_width, max_length=max_length)
-    return _wrap_pooling("flatten_pooling", build, width)
+    return _wrap_pooling("flatten_pooling", build, width, mixed_precision)
 
 
 def is_pooling(layer: Model) -> bool:
@@ -223,9 +230,15 @@ def join_rows(model: AttendT, Xs: Sequence[Floats2d]) -> Tuple[Tensor, Tensor]:
     return x, torch.tensor([len(X) for X in Xs], dtype=torch.long, device=x.device)
 
 
-def _wrap_pooling(name: str, build: Callable[[], Pooling], width: int) -> AttendT:
+def _wrap_pooling(
+    name: str, build: Callable[[], Pooling], width: int, mixed_precision: bool = False
+) -> AttendT:
     model = wrap_module(
-        name, build, converting(_rows_to_tensor, tensor_to_array), dims={"nI": width, "nO": None}
+        name,
+        build,
+        converting(_rows_to_tensor, tensor_to_array),
+        dims={"nI": width, "nO": None},
+        mixed_precision=mixed_precision,
     )
     model.set_dim("nO", cast(Pooling, get_shim(model).module).out_width)
     return model

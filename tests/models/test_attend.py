@@ -9,6 +9,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from spacy import registry
 from thinc.api import Adam, fix_random_seed
 
+from spacy_textconv.models import device
 from spacy_textconv.models.attend import attention_weights
 
 WIDTH = 8
@@ -86,6 +87,24 @@ def test_training_equals_prediction(config):
     model = build(config)
     Y, _ = model.begin_update(documents())
     assert_allclose(Y, model.predict(documents()), atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["attention", "conv", "conv_deep", "flatten", "pyramid"])
+def test_mixed_precision_is_close_to_float32(name, monkeypatch):
+    monkeypatch.setattr(device, "CPU_HAS_AMX", True)
+    model = build({**ATTENDS[name], "mixed_precision": True})
+    for param in model.shims[0].module.parameters():
+        param.data += torch.randn_like(param) / 4
+    exact = build(ATTENDS[name]).from_bytes(model.to_bytes())
+    expected = exact.predict(documents())
+    assert not numpy.array_equal(model.predict(documents()), expected)
+    (Y, backprop), (_, exact_backprop) = (m.begin_update(documents()) for m in (model, exact))
+    for got in (model.predict(documents()), Y):
+        assert got.dtype == numpy.dtype("float32")
+        assert_allclose(got, expected, atol=0.1)
+    for dX, wanted in zip(backprop(Y), exact_backprop(Y), strict=True):
+        assert dX.dtype == numpy.dtype("float32")
+        assert_allclose(dX, wanted, atol=0.1 * max(1.0, abs(wanted).max(initial=0.0)))
 
 
 def test_gradient_of_the_input(config):
