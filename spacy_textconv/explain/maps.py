@@ -80,9 +80,9 @@ def gradient_maps(
     score, and add up the columns: what the score would lose without this vector if the network were
     linear (Simonyan et al. 2014, "Deep inside convolutional networks", section 3; for text: Li et
     al. 2016, "Visualizing and understanding neural models in NLP", section 5). The score is that of
-    the network without its companions, before softmax. A tok2vec of characters has a vector for
-    each of them; one that doesn't consist of an embedding layer and an encoder has only the vectors
-    of tokens in context.
+    the network without the n-grams beside it, before softmax. A tok2vec of characters has a vector
+    for each of them; one that doesn't consist of an embedding layer and an encoder has only the
+    vectors of tokens in context.
 
     model (Model[List[Doc], Floats2d]): A model of `spacy-textconv.TextCatConv.v1`.
     docs (List[Doc]): Documents as the component gets them.
@@ -92,9 +92,9 @@ def gradient_maps(
     RETURNS (List[HeatMap]): One map for each document.
     """
     tok2vec = cast(EmbedT, model.get_ref("tok2vec"))
-    network, copies = copy_without_noise(model.get_ref("network"))
+    network, copies = copy_for_evaluation(model.get_ref("network"))
     if upstream is not None:
-        copied, more_copies = copy_without_noise(upstream)
+        copied, more_copies = copy_for_evaluation(upstream)
         network.replace_node(copies[tok2vec.id], copied)
         tok2vec, copies = upstream, {**copies, **more_copies}
     unit = tok2vec.attrs.get("unit", "token")
@@ -154,7 +154,7 @@ def ngram_maps(model: ClassifyT, docs: List[Doc], columns: Sequence[int]) -> Lis
     return maps
 
 
-def copy_without_noise(model: ModelT) -> Tuple[ModelT, Dict[int, Model]]:
+def copy_for_evaluation(model: ModelT) -> Tuple[ModelT, Dict[int, Model]]:
     """Copy a model so that `begin_update` of the copy computes what `predict` does: no module is in
     training mode, and nothing is dropped, whatever the rates are. So a prediction can be
     differentiated, and the gradients of the parameters are left in the copy.

@@ -1,4 +1,4 @@
-"""What stands between the vector of a document and its scores."""
+"""The hidden layer of a classifier of documents."""
 
 from typing import List, Optional
 

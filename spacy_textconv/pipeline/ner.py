@@ -458,12 +458,12 @@ class ConvEntityRecognizer(ConvPipe):
                 known.append(numpy.full(lengths[owner], -1))
                 known[-1][span.start : span.end] = self.tags.of_entity(span.label_, len(span))
             index = numpy.concatenate(rows)
-            everything = self._chains(emissions[index], sizes[group])
-            entity = everything.restrict(numpy.concatenate(known))
-            probabilities = numpy.exp(entity.log_partition - everything.log_partition)
+            unconstrained = self._chains(emissions[index], sizes[group])
+            constrained = unconstrained.restrict(numpy.concatenate(known))
+            probabilities = numpy.exp(constrained.log_partition - unconstrained.log_partition)
             probabilities = numpy.minimum(probabilities, MAX_INCORRECT)
             weights = probabilities / (1.0 - probabilities)
-            for chains, sign in ((entity, 1.0), (everything, -1.0)):
+            for chains, sign in ((constrained, 1.0), (unconstrained, -1.0)):
                 _, d_part, d_part_transitions = chains.gradients(sign * weights)
                 numpy.add.at(d_emissions, index, d_part)
                 if self.loss == "crf":

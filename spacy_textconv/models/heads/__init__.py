@@ -1,1 +1,1 @@
-"""What stands on top of token vectors: one file for each task."""
+"""The heads: models of components, on top of token vectors. One file for each task."""

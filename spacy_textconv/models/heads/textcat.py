@@ -67,8 +67,8 @@ def build_text_cat_conv_v1(
     check_attends(attend, tok2vec)
     if ngrams is not None and not (has_blocks(ngrams) and all(map(has_ngrams, ngrams.values()))):
         raise ValueError(Errors.E023.format(value=ngrams))
-    companions = ngrams or {}
-    numbers = {nO, *(layer.maybe_get_dim("nO") for layer in companions.values())} - {None}
+    linear = ngrams or {}
+    numbers = {nO, *(layer.maybe_get_dim("nO") for layer in linear.values())} - {None}
     if len(numbers) > 1:
         raise ValueError(Errors.E073.format(values=" and ".join(map(str, sorted(numbers)))))
     [nO] = numbers or {None}
@@ -76,11 +76,11 @@ def build_text_cat_conv_v1(
     hidden = hidden_layer(vectors.get_dim("nO"), hidden_width, dropout)
     output_layer = Linear(nO, hidden.get_dim("nO"), init_W=zero_init)
     network: ClassifyT = chain(vectors, hidden, output_layer)
-    model = mix_experts([network, *companions.values()], exclusive_classes, nO)
+    model = mix_experts([network, *linear.values()], exclusive_classes, nO)
     model.set_ref("tok2vec", tok2vec)
     model.set_ref("network", network)
     model.set_ref("output_layer", output_layer)
-    for section, layers in (("attend", attend), ("ngrams", companions)):
+    for section, layers in (("attend", attend), ("ngrams", linear)):
         for name, layer in layers.items():
             model.set_ref(f"{section}.{name}", layer)
     model.attrs["multi_label"] = not exclusive_classes
@@ -98,7 +98,7 @@ def resize_classes(model: ClassifyT, nO: int) -> ClassifyT:
     RETURNS (Model[List[Doc], Floats2d]): The same model.
     """
     # Not by their references, which a copied model doesn't have.
-    network, *companions = model.layers
+    network, *linear = model.layers
     *_, old = network.layers
     # A new layer, because the optimizer remembers gradients of the old size for the old one.
     new: RowsT = Linear(nO, old.get_dim("nI"), init_W=zero_init)
@@ -110,8 +110,8 @@ def resize_classes(model: ClassifyT, nO: int) -> ClassifyT:
         new.set_param("b", b)
         model.attrs["unseen"] = [*model.attrs["unseen"], *range(nO - added, nO)]
     model.replace_node(old, new)
-    for companion in companions:
-        model.replace_node(companion, resize_ngrams(companion, nO))
+    for layer in linear:
+        model.replace_node(layer, resize_ngrams(layer, nO))
     for resized in (network, model):
         resized.set_dim("nO", nO, force=True)
     return model
