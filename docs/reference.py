@@ -29,7 +29,7 @@ SECTIONS = {
     "spacy_scorers": "scorer",
 }
 LISTENER = {"@architectures": "spacy.Tok2VecListener.v1", "width": 128, "upstream": "tok2vec"}
-MAXIMUM = {"@architectures": "spacy-textconv.GlobalPooling.v1", "width": 128, "pooling": "max"}
+MAXIMUM = {"@architectures": "spacy-textconv.PoolAttend.v1", "width": 128, "pooling": "max"}
 ENCODER = {"@architectures": "spacy-textconv.DilatedConvEncoder.v1", "width": 128}
 # What the excerpts of configs have for arguments without a default.
 DECODER = {"@architectures": "spacy-textconv.CausalConvDecoder.v1"}

@@ -100,7 +100,7 @@ class Errors(metaclass=_WithCode):
     )
     E032 = (
         "`attend` is {value!r}, but has to be a section with at least one block of an architecture "
-        "such as `spacy-textconv.GlobalPooling.v1`: `[model.attend.max]`, for example."
+        "such as `spacy-textconv.PoolAttend.v1`: `[model.attend.max]`, for example."
     )
     E033 = (
         "`attend.{name}` has `width` = {width}, but the tok2vec produces {actual} columns. Set the "
@@ -108,7 +108,7 @@ class Errors(metaclass=_WithCode):
     )
     E034 = (
         "The layer '{name}' has no attention weights. Use one that was built by "
-        "`spacy-textconv.AttentionPooling.v1`."
+        "`spacy-textconv.AttentionAttend.v1`."
     )
     E040 = (
         "The pipeline has no text classifier to explain. It takes a `textcat` or "
@@ -173,7 +173,7 @@ class Errors(metaclass=_WithCode):
     )
     E074 = (
         "The layer '{name}' among the blocks of `attend` doesn't turn the vectors of a document's "
-        "tokens into one vector. Use an architecture such as `spacy-textconv.GlobalPooling.v1`."
+        "tokens into one vector. Use an architecture such as `spacy-textconv.PoolAttend.v1`."
     )
     E075 = (
         "The model of the component '{name}' is '{model}', but has to give scores to tags and to "

@@ -31,7 +31,7 @@ def pipeline(factory="textcat", ngrams=True):
     model = {
         "@architectures": "spacy-textconv.TextCatConv.v1",
         "tok2vec": tok2vec(embed=CONVOLUTIONS),
-        "attend": {"max": {"@architectures": "spacy-textconv.GlobalPooling.v1", "width": WIDTH}},
+        "attend": {"max": {"@architectures": "spacy-textconv.PoolAttend.v1", "width": WIDTH}},
         "exclusive_classes": factory == "textcat",
         "ngrams": blocks if ngrams else None,
     }

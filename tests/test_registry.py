@@ -25,7 +25,7 @@ ARCHITECTURES = [
 
 DILATED, DENSE, CONV, PYRAMID = (
     {"@architectures": f"spacy-textconv.{name}.v1", "width": 8}
-    for name in ("DilatedConvEncoder", "DenseConvEncoder", "ConvPooling", "DPCNNPooling")
+    for name in ("DilatedConvEncoder", "DenseConvEncoder", "ConvAttend", "PyramidAttend")
 )
 
 

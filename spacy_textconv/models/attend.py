@@ -31,7 +31,7 @@ from .wrap import (
 )
 
 
-def build_global_pooling_v1(
+def build_pool_attend_v1(
     *, width: int, pooling: Literal["max", "mean", "logsumexp"] = "max"
 ) -> Model[List[Floats2d], Floats2d]:
     """Build a layer that pools each column over a document to one value.
@@ -42,10 +42,10 @@ def build_global_pooling_v1(
     RETURNS (Model[List[Floats2d], Floats2d]): The layer.
     RAISES (ValueError): If a setting is out of its range.
     """
-    return _wrap_pooling("global_pooling", partial(make_pooling, pooling, width=width), width)
+    return _wrap_pooling("pool_attend", partial(make_pooling, pooling, width=width), width)
 
 
-def build_kmax_pooling_v1(*, width: int, k: int = 3) -> Model[List[Floats2d], Floats2d]:
+def build_kmax_attend_v1(*, width: int, k: int = 3) -> Model[List[Floats2d], Floats2d]:
     """Build a layer that picks the `k` largest values of each column, in their order in the text
     (Kalchbrenner et al. 2014, "A convolutional neural network for modelling sentences", section
     3.2).
@@ -55,10 +55,10 @@ def build_kmax_pooling_v1(*, width: int, k: int = 3) -> Model[List[Floats2d], Fl
     RETURNS (Model[List[Floats2d], Floats2d]): The layer.
     RAISES (ValueError): If a setting is out of its range.
     """
-    return _wrap_pooling("kmax_pooling", partial(KMaxPooling, width=width, k=k), width)
+    return _wrap_pooling("kmax_attend", partial(KMaxPooling, width=width, k=k), width)
 
 
-def build_attention_pooling_v1(
+def build_attention_attend_v1(
     *, width: int, heads: int = 4, mixed_precision: bool = False
 ) -> Model[List[Floats2d], Floats2d]:
     """Build a layer that weighs the tokens of a document and adds them up (Yang et al. 2016,
@@ -74,10 +74,10 @@ def build_attention_pooling_v1(
     RAISES (ValueError): If a setting is out of its range.
     """
     build = partial(AttentionPooling, width=width, heads=heads)
-    return _wrap_pooling("attention_pooling", build, width, mixed_precision)
+    return _wrap_pooling("attention_attend", build, width, mixed_precision)
 
 
-def build_conv_pooling_v1(
+def build_conv_attend_v1(
     *,
     width: int,
     kernel_size: int = 3,
@@ -110,10 +110,10 @@ def build_conv_pooling_v1(
         pooling=pooling,
         activation=activation,
     )
-    return _wrap_pooling("conv_pooling", build, width, mixed_precision)
+    return _wrap_pooling("conv_attend", build, width, mixed_precision)
 
 
-def build_dpcnn_pooling_v1(
+def build_pyramid_attend_v1(
     *,
     width: int,
     depth: int = 4,
@@ -143,10 +143,10 @@ def build_dpcnn_pooling_v1(
         pooling=pooling,
         activation=activation,
     )
-    return _wrap_pooling("dpcnn_pooling", build, width, mixed_precision)
+    return _wrap_pooling("pyramid_attend", build, width, mixed_precision)
 
 
-def build_flatten_pooling_v1(
+def build_flatten_attend_v1(
     *, width: int, out_width: int, max_length: int = 64, mixed_precision: bool = False
 ) -> Model[List[Floats2d], Floats2d]:
     """Build a layer that lays the vectors of a document's tokens side by side and maps them to one
@@ -162,7 +162,7 @@ def build_flatten_pooling_v1(
     RAISES (ValueError): If a setting is out of its range.
     """
     build = partial(FlattenPooling, width=width, out_width=out_width, max_length=max_length)
-    return _wrap_pooling("flatten_pooling", build, width, mixed_precision)
+    return _wrap_pooling("flatten_attend", build, width, mixed_precision)
 
 
 def is_pooling(layer: Model) -> bool:
@@ -195,7 +195,7 @@ def has_attention(layer: Model) -> bool:
 def attention_weights(model: AttendT, Xs: List[Floats2d]) -> List[Floats2d]:
     """Compute how much each token counts for each head of an attention layer.
 
-    model (Model[List[Floats2d], Floats2d]): A layer of `spacy-textconv.AttentionPooling.v1`.
+    model (Model[List[Floats2d], Floats2d]): A layer of `spacy-textconv.AttentionAttend.v1`.
     Xs (List[Floats2d]): The token vectors of each document.
     RETURNS (List[Floats2d]): For each document one row for each token, one column for each head. In
         a document, each column adds up to 1.

@@ -23,8 +23,8 @@ from spacy_textconv.models.heads.textcat import build_text_cat_conv_v1
 from ..util import CONVOLUTIONS, WIDTH, scrambled, tok2vec
 
 VOCAB = spacy.blank("en").vocab
-MEAN = {"@architectures": "spacy-textconv.GlobalPooling.v1", "width": WIDTH, "pooling": "mean"}
-ATTENTION = {"@architectures": "spacy-textconv.AttentionPooling.v1", "width": WIDTH}
+MEAN = {"@architectures": "spacy-textconv.PoolAttend.v1", "width": WIDTH, "pooling": "mean"}
+ATTENTION = {"@architectures": "spacy-textconv.AttentionAttend.v1", "width": WIDTH}
 
 
 def doc(text="a good bird and a bad bird"):

@@ -12,7 +12,7 @@ TEXTS = {"a good bird sings well": "GOOD", "the bad bird barks": "BAD", "rain & 
 MODEL = {
     "@architectures": "spacy-textconv.TextCatConv.v1",
     "attend": {
-        "attention": {"@architectures": "spacy-textconv.AttentionPooling.v1", "width": WIDTH}
+        "attention": {"@architectures": "spacy-textconv.AttentionAttend.v1", "width": WIDTH}
     },
     "ngrams": {
         "words": {

@@ -13,12 +13,12 @@ from spacy_textconv.models import device
 from spacy_textconv.models.attend import attention_weights
 
 WIDTH = 8
-POOL = {"@architectures": "spacy-textconv.GlobalPooling.v1", "width": WIDTH}
-KMAX = {"@architectures": "spacy-textconv.KMaxPooling.v1", "width": WIDTH}
-ATTENTION = {"@architectures": "spacy-textconv.AttentionPooling.v1", "width": WIDTH}
-CONV = {"@architectures": "spacy-textconv.ConvPooling.v1", "width": WIDTH}
-FLATTEN = {"@architectures": "spacy-textconv.FlattenPooling.v1", "width": WIDTH}
-PYRAMID = {"@architectures": "spacy-textconv.DPCNNPooling.v1", "width": WIDTH}
+POOL = {"@architectures": "spacy-textconv.PoolAttend.v1", "width": WIDTH}
+KMAX = {"@architectures": "spacy-textconv.KMaxAttend.v1", "width": WIDTH}
+ATTENTION = {"@architectures": "spacy-textconv.AttentionAttend.v1", "width": WIDTH}
+CONV = {"@architectures": "spacy-textconv.ConvAttend.v1", "width": WIDTH}
+FLATTEN = {"@architectures": "spacy-textconv.FlattenAttend.v1", "width": WIDTH}
+PYRAMID = {"@architectures": "spacy-textconv.PyramidAttend.v1", "width": WIDTH}
 ATTENDS = {
     "max": POOL,
     "mean": {**POOL, "pooling": "mean"},
@@ -50,7 +50,7 @@ def documents(lengths=LENGTHS, seed=0):
 
 
 def test_table_has_every_pooling():
-    names = {name for name in registry.architectures.get_entry_points() if "Pooling" in name}
+    names = {name for name in registry.architectures.get_entry_points() if "Attend" in name}
     ours = {name for name in names if name.startswith("spacy-textconv.")}
     assert ours == {config["@architectures"] for config in ATTENDS.values()}
 

@@ -23,7 +23,7 @@ LSTM = {
     "depth": 1,
     "dropout": 0.0,
 }
-POOL = {"@architectures": "spacy-textconv.GlobalPooling.v1", "width": WIDTH}
+POOL = {"@architectures": "spacy-textconv.PoolAttend.v1", "width": WIDTH}
 NGRAM = {"@architectures": "spacy-textconv.NgramLinear.v1", "unit": "word", "sizes": [1]}
 
 

@@ -9,7 +9,7 @@ from spacy import registry
 from ..test_registry import ARCHITECTURES
 from ..util import CONVOLUTIONS, DILATED, WIDTH, tok2vec
 
-POOL = {"@architectures": "spacy-textconv.GlobalPooling.v1", "width": WIDTH}
+POOL = {"@architectures": "spacy-textconv.PoolAttend.v1", "width": WIDTH}
 # What has no default.
 NEEDED = {
     "spacy-textconv.CharTok2Vec.v1": {"encode": DILATED},

@@ -9,8 +9,8 @@ from thinc.api import Adam
 from ..util import CONVOLUTIONS, DILATED, SENTENCES, WIDTH, listener, tok2vec
 
 ATTEND = {
-    name: {"@architectures": f"spacy-textconv.{name}Pooling.v1", "width": WIDTH}
-    for name in ("Attention", "Conv", "Global", "DPCNN")
+    name: {"@architectures": f"spacy-textconv.{name}Attend.v1", "width": WIDTH}
+    for name in ("Attention", "Conv", "Pool", "Pyramid")
 }
 NGRAMS = {"@architectures": "spacy-textconv.NgramLinear.v1", "unit": "word", "sizes": [1]}
 DENSE = {**DILATED, "@architectures": "spacy-textconv.DenseConvEncoder.v1"}

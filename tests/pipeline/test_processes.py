@@ -20,7 +20,7 @@ NGRAMS = {
 TEXTCAT = {
     "@architectures": "spacy-textconv.TextCatConv.v1",
     "tok2vec": listener(),
-    "attend": {"max": {"@architectures": "spacy-textconv.GlobalPooling.v1", "width": WIDTH}},
+    "attend": {"max": {"@architectures": "spacy-textconv.PoolAttend.v1", "width": WIDTH}},
     "ngrams": {"words": NGRAMS},
 }
 # All but the entity linker, whose knowledge base can't be pickled.

@@ -37,7 +37,7 @@ def model(exclusive, ngrams):
             "embed": {"@architectures": "spacy-textconv.CharConvEmbed.v1", "width": width},
             "encode": {"@architectures": "spacy-textconv.DilatedConvEncoder.v1", "width": width},
         },
-        "attend": {"max": {"@architectures": "spacy-textconv.GlobalPooling.v1", "width": width}},
+        "attend": {"max": {"@architectures": "spacy-textconv.PoolAttend.v1", "width": width}},
         "ngrams": NGRAMS if ngrams else None,
     }
 

@@ -17,8 +17,8 @@ from ..util import CONVOLUTIONS, DILATED, TRANSDUCER, WIDTH, listener, tok2vec
 
 DENSE = {**DILATED, "@architectures": "spacy-textconv.DenseConvEncoder.v1"}
 ATTENDS = {
-    name.lower(): {"@architectures": f"spacy-textconv.{name}Pooling.v1", "width": WIDTH}
-    for name in ("Global", "Attention", "Conv", "DPCNN")
+    name.lower(): {"@architectures": f"spacy-textconv.{name}Attend.v1", "width": WIDTH}
+    for name in ("Pool", "Attention", "Conv", "Pyramid")
 }
 WORDS = ["Anna", "sees", "a", "red", "bird"]
 

@@ -31,7 +31,7 @@ CAUSAL = {
     "dilations": [1, 2],
 }
 FLATTEN = {
-    "@architectures": "spacy-textconv.FlattenPooling.v1",
+    "@architectures": "spacy-textconv.FlattenAttend.v1",
     "width": WIDTH,
     "out_width": 24,
     "max_length": 8,

@@ -20,13 +20,13 @@ from spacy_textconv.models import documents
 
 from ...util import CONVOLUTIONS, DILATED, HASHES, WIDTH, listener, tok2vec
 
-POOL = {"@architectures": "spacy-textconv.GlobalPooling.v1", "width": WIDTH}
-ATTENTION = {"@architectures": "spacy-textconv.AttentionPooling.v1", "width": WIDTH}
-CONV = {"@architectures": "spacy-textconv.ConvPooling.v1", "width": WIDTH}
-PYRAMID = {"@architectures": "spacy-textconv.DPCNNPooling.v1", "width": WIDTH, "depth": 2}
+POOL = {"@architectures": "spacy-textconv.PoolAttend.v1", "width": WIDTH}
+ATTENTION = {"@architectures": "spacy-textconv.AttentionAttend.v1", "width": WIDTH}
+CONV = {"@architectures": "spacy-textconv.ConvAttend.v1", "width": WIDTH}
+PYRAMID = {"@architectures": "spacy-textconv.PyramidAttend.v1", "width": WIDTH, "depth": 2}
 ALL = {
     "max": POOL,
-    "kmax": {"@architectures": "spacy-textconv.KMaxPooling.v1", "width": WIDTH},
+    "kmax": {"@architectures": "spacy-textconv.KMaxAttend.v1", "width": WIDTH},
     "mean": {**POOL, "pooling": "mean"},
     "logsumexp": {**POOL, "pooling": "logsumexp"},
     "attention": ATTENTION,
@@ -398,10 +398,10 @@ def test_config_is_filled_and_keeps_the_order():
     assert list(Config().from_str(text)["model"]["attend"]) == ["z", "a"]
     model = registry.resolve(Config().from_str(text))["model"]
     assert [layer.name for layer in model.layers[0].layers[0].layers[1:]] == [
-        "global_pooling",
-        "attention_pooling",
+        "pool_attend",
+        "attention_attend",
     ]
-    assert model.get_ref("attend.a").name == "attention_pooling"
+    assert model.get_ref("attend.a").name == "attention_attend"
     assert model.has_dim("nO") is None
 
 
@@ -448,9 +448,9 @@ model = build_text_cat_conv_v1(
         build_char_conv_embed_v1(width=128), build_dilated_conv_encoder_v1(width=128)
     ),
     attend={
-        "max": build_global_pooling_v1(width=128),
-        "attention": build_attention_pooling_v1(width=128),
-        "conv": build_conv_pooling_v1(width=128, kernel_size=5),
+        "max": build_pool_attend_v1(width=128),
+        "attention": build_attention_attend_v1(width=128),
+        "conv": build_conv_attend_v1(width=128, kernel_size=5),
     },
     exclusive_classes=True,
     hidden_width=128,
