@@ -11,7 +11,16 @@ from ..util import CONVOLUTIONS, DILATED, WIDTH, tok2vec
 
 POOL = {"@architectures": "spacy-textconv.PoolAttend.v1", "width": WIDTH}
 # What has no default.
+DECODER = {"@architectures": "spacy-textconv.CausalConvDecoder.v1"}
 NEEDED = {
+    "spacy-textconv.CTCSeq2Seq.v1": {"tok2vec": tok2vec()},
+    "spacy-textconv.CausalTransducer.v1": {"decoder": DECODER},
+    "spacy-textconv.FlattenAttend.v1": {"out_width": WIDTH},
+    "spacy-textconv.TextVAE.v1": {
+        "tok2vec": tok2vec(),
+        "pooling": POOL,
+        "decoder": {"@architectures": "spacy-textconv.DeconvDecoder.v1"},
+    },
     "spacy-textconv.CharTok2Vec.v1": {"encode": DILATED},
     "spacy-textconv.NgramLinear.v1": {"unit": "word", "sizes": [1]},
     "spacy-textconv.TagCRF.v1": {"tok2vec": tok2vec(embed=CONVOLUTIONS)},
@@ -57,8 +66,8 @@ def test_numbers_are_checked(entry_point, name, annotation):
         ("CharConvEmbed", {"width": 8, "cache_size": 10**9}),
         ("DilatedConvEncoder", {"width": 10**6}),
         ("DilatedConvEncoder", {"width": 8, "kernel_size": 10**6 + 1}),
-        ("KMaxPooling", {"width": 8, "k": 10**6}),
-        ("ConvPooling", {"width": 8, "depth": 10**6}),
+        ("KMaxAttend", {"width": 8, "k": 10**6}),
+        ("ConvAttend", {"width": 8, "depth": 10**6}),
     ],
 )
 def test_numbers_beyond_use_are_refused(name, settings):
