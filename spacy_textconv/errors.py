@@ -103,7 +103,7 @@ class Errors(metaclass=_WithCode):
         "such as `spacy-textconv.PoolAttend.v1`: `[model.attend.max]`, for example."
     )
     E033 = (
-        "`attend.{name}` has `width` = {width}, but the tok2vec produces {actual} columns. Set the "
+        "`{setting}` has `width` = {width}, but the tok2vec produces {actual} columns. Set the "
         "`width` of both to the same number."
     )
     E034 = (
@@ -384,6 +384,14 @@ class Errors(metaclass=_WithCode):
         "`attention` of '{name}' is true, but its model ('{model}') doesn't tell where it looks. "
         "Set `attention` to false, or use a model with attention, such as "
         "`spacy-textconv.Seq2Seq.v1`."
+    )
+    E191 = (
+        "`{setting}` is the layer '{name}', which makes no vector of those of a document. Use an "
+        "architecture such as `spacy-textconv.PoolAttend.v1`."
+    )
+    E192 = (
+        "`decoder` is the layer '{name}', but has to be one that writes sequences for vectors. Use "
+        "an architecture such as `spacy-textconv.CausalConvDecoder.v1`."
     )
 
 

@@ -179,12 +179,19 @@ def is_pooling(layer: Model) -> bool:
 def check_attends(attend: Any, tok2vec: EmbedT) -> None:
     """Raise a ValueError unless a section of the config has at least one pooling, each for vectors
     of the width of the tok2vec."""
-    if not has_blocks(attend) or not all(map(is_pooling, attend.values())):
+    if not has_blocks(attend):
         raise ValueError(Errors.E032.format(value=attend))
     for name, layer in attend.items():
-        width, actual = layer.maybe_get_dim("nI"), tok2vec.maybe_get_dim("nO")
-        if None not in (width, actual) and width != actual:
-            raise ValueError(Errors.E033.format(name=name, width=width, actual=actual))
+        check_pooling(f"attend.{name}", layer, tok2vec)
+
+
+def check_pooling(setting: str, layer: Model, tok2vec: EmbedT) -> None:
+    """Raise a ValueError unless a layer is a pooling, for vectors of the width of the tok2vec."""
+    if not is_pooling(layer):
+        raise ValueError(Errors.E191.format(setting=setting, name=layer.name))
+    width, actual = layer.maybe_get_dim("nI"), tok2vec.maybe_get_dim("nO")
+    if None not in (width, actual) and width != actual:
+        raise ValueError(Errors.E033.format(setting=setting, width=width, actual=actual))
 
 
 def has_attention(layer: Model) -> bool:

@@ -12,6 +12,7 @@ from thinc.types import Floats2d
 from thinc.util import torch2xp
 from torch import Tensor, nn
 
+from ..errors import Errors
 from ..generation.search import Writer
 from ..generation.symbols import START
 from ..layers import CausalDecoder, DeconvDecoder
@@ -162,6 +163,17 @@ def begin(
     """
     decoder = cast(Any, get_shim(model).module)
     return decoder.begin(sequences, *_memory(model, rows, row_lengths))
+
+
+def check_decoder(decoder: Any) -> None:
+    """Raise a ValueError if something is a layer, and not what builds a decoder."""
+    if isinstance(decoder, Model):
+        raise ValueError(Errors.E192.format(name=decoder.name))
+
+
+def has_attention(model: DecoderT) -> bool:
+    """Tell whether a decoder looks at rows, one more and another less."""
+    return isinstance(get_shim(model).module, CausalDecoder)
 
 
 def attention(model: DecoderT, batch: SequenceBatch) -> ndarray:

@@ -160,7 +160,7 @@ def test_attention_weights():
 
 
 def test_only_attention_has_weights():
-    with pytest.raises(ValueError, match="E034.*'global_pooling'"):
+    with pytest.raises(ValueError, match="E034.*'pool_attend'"):
         attention_weights(build(POOL), documents())
 
 

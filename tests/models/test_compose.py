@@ -91,8 +91,12 @@ def test_what_reads_no_documents_is_no_tok2vec(model, layer):
     "layer", [DILATED, DENSE, CONVOLUTIONS, HASHES, NGRAM, listener(), tok2vec()], ids=str
 )
 def test_what_does_not_pool_is_refused(layer):
-    with pytest.raises(ValueError, match="E032.*`attend`"):
+    with pytest.raises(ValueError, match="E191.*`attend.other`"):
         registry.resolve({"model": text_cat(attend={"max": POOL, "other": layer})})
+    vae = {"@architectures": "spacy-textconv.TextVAE.v1", "tok2vec": tok2vec(), "pooling": layer}
+    decoder = {"@architectures": "spacy-textconv.DeconvDecoder.v1"}
+    with pytest.raises(ValueError, match="E191.*`pooling`"):
+        registry.resolve({"model": {**vae, "decoder": decoder}})
 
 
 @pytest.mark.parametrize("layer", [CONVOLUTIONS, HASHES, listener(), tok2vec()], ids=str)
@@ -130,14 +134,14 @@ def tagger(source):
     "factory, model, message",
     [
         (*tagger(DILATED), "E070.*`dilated_conv_encoder` gets documents"),
-        (*tagger(POOL), "E070.*`global_pooling` gets documents"),
+        (*tagger(POOL), "E070.*`pool_attend` gets documents"),
         (*tagger(tok2vec(embed=DILATED)), "E070.*`dilated_conv_encoder`"),
         (*tagger(tok2vec(encode=CONVOLUTIONS)), "E071.*`char_conv_embed` gets vectors"),
         (*tagger(tok2vec(encode=tok2vec(embed=None))), "E071.*`char_tok2vec` gets vectors"),
-        (*tagger(tok2vec(encode=POOL, embed=None)), "E072.*'global_pooling'"),
+        (*tagger(tok2vec(encode=POOL, embed=None)), "E072.*'pool_attend'"),
         ("textcat", text_cat(attend={"x": LSTM}), "E074.*`attend`"),
-        ("textcat", text_cat(tok2vec=tok2vec(encode=POOL)), "E067.*'.*global_pooling'"),
-        ("textconv_ner", tag_crf(tok2vec=tok2vec(encode=POOL)), "E067.*'.*global_pooling'"),
+        ("textcat", text_cat(tok2vec=tok2vec(encode=POOL)), "E067.*'.*pool_attend'"),
+        ("textconv_ner", tag_crf(tok2vec=tok2vec(encode=POOL)), "E067.*'.*pool_attend'"),
     ],
 )
 def test_what_does_not_fit_is_found_when_it_is_initialized(factory, model, message):

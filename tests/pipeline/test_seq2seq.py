@@ -333,6 +333,8 @@ def test_the_rows_can_be_those_of_a_picture(model):
         ({"label_smoothing": 2.0}, "`label_smoothing`"),
         ({"model": {"@architectures": "spacy-textconv.CTCTransducer.v1"}}, "E160"),
         ({"model": CTC, "attention": True}, "E190.*`attention`.*'ctc_seq2seq'"),
+        ({"model": DECONV, "attention": True}, "E190.*`attention`"),
+        ({"model": {**MODEL, "decoder": MODEL}}, "E192.*`decoder`.*'seq2seq'"),
         ({"model": {**CTC, "stride": 0}}, "`stride`"),
         ({"model": {**CTC, "width": 0}}, "`width`"),
         ({"model": {**CTC, "kernel_size": 2}}, "`kernel_size`"),

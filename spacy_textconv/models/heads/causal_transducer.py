@@ -20,7 +20,7 @@ from ...generation.slots import BEAMS, CandidatesT
 from ...generation.symbols import END, START, UNKNOWN, Symbols, normalize
 from ...layers import StringEncoder
 from ..compose import check_tok2vec
-from ..decode import BuildDecoderT, begin, starting
+from ..decode import BuildDecoderT, begin, check_decoder, starting
 from ..shim import gradients
 from ..wrap import converting, get_shim, tensor_to_array, wrap_module
 from .seq2seq import Targets, next_symbols
@@ -71,6 +71,7 @@ def build_causal_transducer_v1(
     """
     if tok2vec is not None:
         check_tok2vec(tok2vec)
+    check_decoder(decoder)
     check_natural("max_added", max_added)
     build = partial(
         StringEncoder,

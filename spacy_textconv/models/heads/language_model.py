@@ -16,7 +16,7 @@ from ...errors import Errors
 from ...generation.search import Step, stream
 from ...generation.symbols import END, SPECIAL, START, UNKNOWN
 from ...layers import CausalDecoder, slice_documents
-from ..decode import BuildDecoderT, DecoderT, SequenceBatch, begin
+from ..decode import BuildDecoderT, DecoderT, SequenceBatch, begin, check_decoder
 from ..encode import SLICE_SIZE
 from ..shim import gradients
 from ..wrap import get_shim
@@ -54,6 +54,7 @@ def build_causal_lm_v1(*, decoder: BuildDecoderT) -> Model[TextSlices, Floats2d]
         `spacy-textconv.CausalConvDecoder.v1`.
     RETURNS (Model[TextSlices, Floats2d]): The model: the logits of what follows each symbol.
     """
+    check_decoder(decoder)
     network = decoder(SPECIAL, None)
     return Model(
         "causal_lm",

@@ -17,7 +17,16 @@ from torch import Tensor
 from ...generation.search import Hypothesis, beam_search, greedy
 from ...generation.symbols import END, SPECIAL, START
 from ..compose import check_tok2vec
-from ..decode import BuildDecoderT, DecoderT, SequenceBatch, attention, begin, starting
+from ..decode import (
+    BuildDecoderT,
+    DecoderT,
+    SequenceBatch,
+    attention,
+    begin,
+    check_decoder,
+    has_attention,
+    starting,
+)
 from ..shim import gradients
 from ..wrap import get_shim
 
@@ -76,6 +85,7 @@ def build_seq2seq_v1(
         each symbol of all sequences.
     RAISES (ValueError): If the tok2vec is none.
     """
+    check_decoder(decoder)
     check_tok2vec(tok2vec)
     build_network = partial(_build_network, decoder, tok2vec.get_dim("nO"))
     network = build_network(SPECIAL)
@@ -89,7 +99,7 @@ def build_seq2seq_v1(
         attrs={
             "resize_output": partial(resize_output, build_network),
             "write": write,
-            "attend": attend,
+            **({"attend": attend} if has_attention(network) else {}),
             "loss": sequence_loss_and_gradient,
         },
     )

@@ -18,9 +18,9 @@ from ...generation.sampling import Sampler, sample
 from ...generation.search import Hypothesis, beam_search, greedy
 from ...generation.symbols import END, SPECIAL, START
 from ...layers import GaussianLatent, free_bits, kl_divergence
-from ..attend import check_attends
+from ..attend import check_pooling
 from ..compose import check_tok2vec
-from ..decode import BuildDecoderT, SequenceBatch, begin
+from ..decode import BuildDecoderT, SequenceBatch, begin, check_decoder
 from ..documents import document_vectors
 from ..shim import gradients
 from ..types import AttendT, EmbedT
@@ -78,9 +78,10 @@ def build_text_vae_v1(
     RETURNS (Model[TextBatch, Reconstruction]): The model.
     RAISES (ValueError): If a setting is out of its range, or the layers don't fit each other.
     """
+    check_decoder(decoder)
     check_tok2vec(tok2vec)
     check_natural("latent", latent)
-    check_attends({"pooling": pooling}, tok2vec)
+    check_pooling("pooling", pooling, tok2vec)
     vectors = document_vectors(tok2vec, [pooling])
     width = vectors.get_dim("nO")
     between = [_build_latent(width, latent)] if latent else []
