@@ -67,7 +67,7 @@ GOLD = ["the cat sat on the mat", "a dog ran over the grass", "cafe\u0301"]
 
 @pytest.fixture
 def extension():
-    Doc.set_extension("translation", default=None)
+    Doc.set_extension("translation", default=None, force=True)
     yield "translation"
     Doc.remove_extension("translation")
 

@@ -48,7 +48,7 @@ BIBLE = {**VARS, "vars.data": "bible", "vars.lang": "he"}
 def scripts() -> SimpleNamespace:
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(SCRIPTS)
-        names = ["corpora", "train", "peer", "evaluate", "report", "speed", "attention"]
+        names = ["tables", "train", "peer", "evaluate", "report", "speed", "attention"]
         modules = {n: import_file(f"translation_{n}", SCRIPTS / f"{n}.py") for n in names}
     return SimpleNamespace(**modules)
 
@@ -89,7 +89,7 @@ def test_every_dependency_exists_or_is_an_output(project: Path):
 
 
 def test_tables_keep_texts_but_for_their_white_space(project, scripts):
-    pairs = scripts.corpora.read_table(project / "corpus" / "multi30k" / "train.tsv")
+    pairs = scripts.tables.read_table(project / "corpus" / "multi30k" / "train.tsv")
     assert [pair.source for pair in pairs][::3] == ["A dog runs.", "A man sleeps."]
     assert [pair.target for pair in pairs] == GERMAN
 
@@ -186,7 +186,7 @@ def test_training_of_the_peer_ends_with_its_time(scripts):
 
 def test_what_was_distilled_is_what_the_model_writes(project: Path, scripts):
     corpus = project / "corpus" / "multi30k"
-    distilled = scripts.corpora.read_table(corpus / "distilled-seed1.tsv")
+    distilled = scripts.tables.read_table(corpus / "distilled-seed1.tsv")
     dev = srsly.read_json(project / "results" / "multi30k" / "metrics/dev/textconv-seed1.json")
     config = {f"components.translator.{key}": dev[key] for key in ("beam", "length_penalty")}
     model = project / "training" / "multi30k" / "textconv-seed1" / "model-best"
@@ -208,7 +208,7 @@ def test_chapters_are_held_out_and_their_duplicates_are_not_learned(project, scr
     run_in_process(project, "prepare", BIBLE)
     corpus = project / "corpus" / "bible"
     found = {
-        split: [pair.place for pair in scripts.corpora.read_table(corpus / f"{split}.tsv")]
+        split: [pair.place for pair in scripts.tables.read_table(corpus / f"{split}.tsv")]
         for split in ("train", "dev", "test")
     }
     # One verse has the Hebrew of Genesis 1:1, and one half of the English n-grams of the next one.
@@ -219,7 +219,7 @@ def test_chapters_are_held_out_and_their_duplicates_are_not_learned(project, scr
     }
     removed = srsly.read_json(corpus / "removed.json")
     assert removed == {"verses": 3, "near_duplicates_removed": 2}
-    [dev] = scripts.corpora.read_table(corpus / "dev.tsv")
+    [dev] = scripts.tables.read_table(corpus / "dev.tsv")
     assert dev.source.split() == ["ויזכר", "אלהים", "את", "נח"]
 
 
@@ -228,23 +228,23 @@ WORDS = st.lists(st.sampled_from("ab"), max_size=5).map(" ".join)
 
 @given(st.lists(WORDS, max_size=4), st.lists(WORDS, max_size=4), st.sampled_from([0.3, 0.5, 1.0]))
 def test_duplicates_share_ngrams_with_one_text(texts, others, threshold):
-    corpora = import_file("translation_corpora", SCRIPTS / "corpora.py")
+    tables = import_file("translation_tables", SCRIPTS / "tables.py")
     expected = set()
     for i, text in enumerate(texts):
         for other in others:
-            a, b = corpora.find_ngrams(text, 2), corpora.find_ngrams(other, 2)
+            a, b = tables.find_ngrams(text, 2), tables.find_ngrams(other, 2)
             shared = len(a & b) / min(len(a), len(b))
             if shared > 0 and shared >= threshold:
                 expected.add(i)
-    assert corpora.find_duplicates(texts, others, 2, threshold) == expected
+    assert tables.find_duplicates(texts, others, 2, threshold) == expected
 
 
 def test_the_report_opens_with_the_first_verses(scripts, tmp_path: Path, capsys):
     pairs = [
-        scripts.corpora.Pair("ויאמר", "And said", "Exodus 1:1"),
-        scripts.corpora.Pair("בראשית", "In the beginning", "Genesis 1:1"),
+        scripts.tables.Pair("ויאמר", "And said", "Exodus 1:1"),
+        scripts.tables.Pair("בראשית", "In the beginning", "Genesis 1:1"),
     ]
-    scripts.corpora.write_table(tmp_path / "corpus" / "test.tsv", pairs)
+    scripts.tables.write_table(tmp_path / "corpus" / "test.tsv", pairs)
     (tmp_path / "predictions" / "test").mkdir(parents=True)
     (tmp_path / "predictions" / "test" / "ours.txt").write_text("And\nAt first\n", "utf8")
     scores = scripts.evaluate.score(["And", "At first"], [pair.target for pair in pairs])

@@ -5,12 +5,12 @@ from unicodedata import bidirectional
 
 import spacy
 import typer
-from corpora import read_table
 from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 from spacy.tokens import Doc
+from tables import read_table
 from wasabi import msg
 
 # A blue that colour-blind readers can tell from white, after Okabe and Ito

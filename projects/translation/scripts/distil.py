@@ -6,7 +6,7 @@ from pathlib import Path
 import spacy
 import srsly
 import typer
-from corpora import read_table, write_table
+from tables import read_table, write_table
 
 
 def main(training: Path, train: Path, scores: Path, output_path: Path) -> None:

@@ -7,9 +7,9 @@ from typing import Any
 import spacy
 import srsly
 import typer
-from corpora import read_table
 from peer import Translator
 from sacrebleu.metrics import BLEU, CHRF
+from tables import read_table
 from wasabi import msg
 
 app = typer.Typer(help=__doc__)

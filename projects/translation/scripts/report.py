@@ -4,7 +4,7 @@ from pathlib import Path
 
 import srsly
 import typer
-from corpora import read_table
+from tables import read_table
 from wasabi import MarkdownRenderer
 
 COLUMNS = {

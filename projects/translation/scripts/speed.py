@@ -13,8 +13,8 @@ import srsly
 import torch
 import torch.nn.functional as F
 import typer
-from corpora import read_table
 from peer import BATCH, Decoding, Transformer, Translator
+from tables import read_table
 from torch import Tensor, nn
 from wasabi import msg
 
