@@ -75,10 +75,15 @@ def test_command_says_what_is_wrong(model, tmp_path):
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs signals of POSIX")
 def test_ctrl_c_ends_the_line(model):
+    def heed_ctrl_c():
+        # What runs in the background ignores it.
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+
     command = [sys.executable, "-m", "spacy", "textconv", "generate", model]
     # It writes for hours.
     command += ["--prompt", "the ", "--n", "1000000000", "--temperature", "9"]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    process = subprocess.Popen(command, **pipes, preexec_fn=heed_ctrl_c)
     written = os.read(process.stdout.fileno(), 1)
     process.send_signal(signal.SIGINT)
     rest, errors = process.communicate(timeout=60)
