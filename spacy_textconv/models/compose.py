@@ -102,6 +102,18 @@ def checked_forward(
     return Xs, backprop
 
 
+def replace_network(build_network: Callable[[int], Model], model: Model, nO: int) -> None:
+    """Set the number of outputs of a model, with a new network in the place of its last layer. What
+    a model has as `resize_output` if it is built again for each number of symbols.
+
+    build_network (Callable[[int], Model]): Builds the network.
+    model (Model): The model.
+    nO (int): The number of outputs.
+    """
+    model.replace_node(model.layers[-1], build_network(nO))
+    model.set_dim("nO", nO, force=True)
+
+
 def fix_outputs(model: Model, nO: Optional[int]) -> None:
     """Let a model refuse any other number of outputs than the one that its config gives, if it
     gives one: a component sets the number that its labels make.

@@ -9,6 +9,7 @@ from spacy.tokens import Doc
 from ..checks import check_choice, check_positive
 from ..generation.pieces import Pieces
 from ..generation.symbols import Letters, SequenceSymbols, Words
+from ..models.attributes import EXTENSION, register
 from .base import ConvPipe
 
 KINDS = ("letters", "words", "pieces")
@@ -38,8 +39,7 @@ class DocExtensions:
     def register(self) -> None:
         """Register those that aren't yet, without a value."""
         for name in self.names:
-            if not Doc.has_extension(name):
-                Doc.set_extension(name, default=None)
+            register(f"{EXTENSION}{name}", Doc)
 
 
 class SequencePipe(ConvPipe):

@@ -15,7 +15,7 @@ from ...generation.search import Hypothesis
 from ...generation.slots import read_sequences
 from ...generation.symbols import SPECIAL
 from ...layers import SlotDecoder, ctc_loss
-from ..compose import check_tok2vec
+from ..compose import check_tok2vec, replace_network
 from ..shim import gradients
 from ..wrap import converting, get_shim, tensor_to_array, to_tensor, wrap_module
 from .seq2seq import (
@@ -25,7 +25,6 @@ from .seq2seq import (
     Targets,
     init,
     read_chosen,
-    resize_output,
 )
 
 # The rows of all documents, end to end, and how many each of them has.
@@ -96,7 +95,7 @@ def build_ctc_seq2seq_v1(
         dims={"nO": None},
         refs={"tok2vec": tok2vec, "decoder": network},
         attrs={
-            "resize_output": partial(resize_output, build_network),
+            "resize_output": partial(replace_network, build_network),
             "write": write,
             "loss": slot_loss_and_gradient,
         },

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from ...generation.search import Hypothesis, beam_search, greedy
 from ...generation.symbols import END, SPECIAL, START
-from ..compose import check_tok2vec
+from ..compose import check_tok2vec, replace_network
 from ..decode import (
     BuildDecoderT,
     DecoderT,
@@ -97,7 +97,7 @@ def build_seq2seq_v1(
         dims={"nO": None},
         refs={"tok2vec": tok2vec, "decoder": network},
         attrs={
-            "resize_output": partial(resize_output, build_network),
+            "resize_output": partial(replace_network, build_network),
             "write": write,
             **({"attend": attend} if has_attention(network) else {}),
             "loss": sequence_loss_and_gradient,
@@ -107,17 +107,6 @@ def build_seq2seq_v1(
 
 def _build_network(decoder: BuildDecoderT, memory_width: int, symbols: int) -> DecoderT:
     return decoder(symbols, memory_width)
-
-
-def resize_output(build_network: Callable, model: Model, nO: int) -> None:
-    """Set the number of symbols, with a new decoder.
-
-    build_network (Callable[[int], Model]): Builds it.
-    model (Model): The model.
-    nO (int): The number of symbols.
-    """
-    model.replace_node(model.layers[-1], build_network(nO))
-    model.set_dim("nO", nO, force=True)
 
 
 def init(model: Seq2SeqT, X: Optional[List[Doc]] = None, Y: Optional[Floats2d] = None) -> None:

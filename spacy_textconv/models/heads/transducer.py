@@ -17,7 +17,7 @@ from torch import Tensor
 from ...generation.slots import CandidatesT, Slots, best_strings, likely_strings
 from ...generation.symbols import SPECIAL, Symbols, lower
 from ...layers import StringTransducer, ctc_loss, needed_slots
-from ..compose import check_tok2vec
+from ..compose import check_tok2vec, replace_network
 from ..features import hash_rows
 from ..shim import gradients
 from ..wrap import converting, get_shim, tensor_to_array, to_tensor, wrap_module
@@ -190,19 +190,8 @@ def build_transducer(
         dims={"nO": None},
         # Without one that is unset, which nodes can't be replaced beside.
         refs={"network": network} if tok2vec is None else {"network": network, "tok2vec": tok2vec},
-        attrs={**attrs, "resize_output": partial(resize_output, build_network)},
+        attrs={**attrs, "resize_output": partial(replace_network, build_network)},
     )
-
-
-def resize_output(build_network: BuildNetworkT, model: Model, nO: int) -> None:
-    """Set the number of symbols, with a new network.
-
-    build_network (Callable[[int], Model[StringBatch, Floats2d]]): Builds it.
-    model (Model): The model.
-    nO (int): The number of symbols.
-    """
-    model.replace_node(model.layers[-1], build_network(nO))
-    model.set_dim("nO", nO, force=True)
 
 
 def init(model: Model, X: Optional[List[Doc]] = None, Y: Optional[Floats2d] = None) -> None:
