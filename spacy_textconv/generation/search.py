@@ -232,6 +232,38 @@ def beam_search(
     ]
 
 
+def search(
+    writer: Writer,
+    *,
+    start: Union[int, Tensor],
+    end: int,
+    max_lengths: Tensor,
+    beam: int,
+    n_best: int = 1,
+    length_penalty: float = 0.0,
+) -> List[List[Hypothesis]]:
+    """Search with `beam_search`, or in the same way, but faster, with `greedy` if the beam is 1:
+    then scores are not divided by the length penalty. Arguments and errors are those of
+    `beam_search`.
+
+    RETURNS (List[List[Hypothesis]]): For each document up to `n_best` hypotheses, the best one
+        first.
+    """
+    check_beam(beam, n_best, length_penalty)
+    if beam == 1:
+        found = greedy(writer, start=start, end=end, max_lengths=max_lengths)
+        return [[hypothesis] for hypothesis in found]
+    return beam_search(
+        writer,
+        start=start,
+        end=end,
+        max_lengths=max_lengths,
+        beam=beam,
+        n_best=n_best,
+        length_penalty=length_penalty,
+    )
+
+
 def largest(x: Tensor, number: int) -> Tuple[Tensor, Tensor]:
     """Find the largest numbers of each row, of equal ones the first.
 

@@ -8,6 +8,7 @@ from spacy_textconv.generation.search import (
     collect,
     greedy,
     most_probable,
+    search,
     stream,
 )
 
@@ -156,9 +157,9 @@ def test_a_document_ends_when_nothing_can_be_better():
 
 
 def test_documents_that_have_ended_leave_the_batch():
-    for search in (greedy, lambda *args, **ends: beam_search(*args, **ends, beam=2)):
+    for beam in (1, 2):
         writer = TableWriter(range(6))
-        search(writer, **ends([1, 1, 1, 1, 1, 9]))
+        search(writer, **ends([1, 1, 1, 1, 1, 9]), beam=beam)
         assert {seed for seed, _ in writer.sequences} == {5}
         assert len(writer.sequences) <= 2 and writer.most == 6
 
@@ -171,6 +172,16 @@ def test_each_document_has_its_own_start():
         [alone] = greedy(TableWriter([7]), start=start, end=END, max_lengths=torch.tensor([3]))
         assert hypothesis == alone and best.log_prob == pytest.approx(alone.log_prob)
     assert together[0].log_prob != together[1].log_prob
+
+
+@given(seeds=SEEDS, scale=SCALES, beam=st.integers(1, 4), length_penalty=PENALTIES)
+def test_search_gives_what_a_beam_gives(seeds, scale, beam, length_penalty):
+    settings = {**ends([5] * len(seeds)), "beam": beam, "length_penalty": length_penalty}
+    found = search(TableWriter(seeds, scale), **settings)
+    expected = beam_search(TableWriter(seeds, scale), **settings)
+    for [hypothesis], [best] in zip(found, expected, strict=True):
+        assert hypothesis.symbols == best.symbols
+        assert hypothesis.log_prob == pytest.approx(best.log_prob, abs=1e-5)
 
 
 def test_symbols_are_handed_out_as_they_come():
@@ -197,8 +208,9 @@ def test_no_documents():
     ],
 )
 def test_settings_out_of_range(setting, code):
-    with pytest.raises(ValueError, match=code):
-        beam_search(TableWriter([0]), **ends([3]), **setting)
+    for find in (search, beam_search):
+        with pytest.raises(ValueError, match=code):
+            find(TableWriter([0]), **ends([3]), **{"beam": 1, **setting})
 
 
 def test_no_room_for_a_symbol():

@@ -15,7 +15,7 @@ from thinc.util import torch2xp, xp2torch
 from torch import Tensor
 
 from ...checks import check_natural
-from ...generation.search import beam_search, greedy
+from ...generation.search import search
 from ...generation.slots import BEAMS, CandidatesT
 from ...generation.symbols import END, START, UNKNOWN, Symbols, normalize
 from ...layers import StringEncoder
@@ -121,19 +121,10 @@ def transduce(
     rows = encoder.predict(batch)
     shim = get_shim(decoder)
     limits = torch.from_numpy(batch.lengths + max(max_added, 1)).to(shim.device)
+    beam = 1 if n_best == 1 else BEAMS * n_best
     with shim.predicting():
         writing = begin(decoder, len(strings), rows, _count_rows(batch))
-        if n_best == 1:
-            found = [[one] for one in greedy(writing, start=START, end=END, max_lengths=limits)]
-        else:
-            found = beam_search(
-                writing,
-                start=START,
-                end=END,
-                max_lengths=limits,
-                beam=BEAMS * n_best,
-                n_best=BEAMS * n_best,
-            )
+        found = search(writing, start=START, end=END, max_lengths=limits, beam=beam, n_best=beam)
     candidates = []
     for hypotheses in found:
         texts: Dict[str, float] = {}

@@ -24,6 +24,7 @@ from .seq2seq import (
     SequenceScores,
     Targets,
     init,
+    read,
     read_chosen,
 )
 
@@ -131,9 +132,8 @@ def write(
     RETURNS (List[List[Hypothesis]]): For each document `n_best` sequences, the best one first.
     """
     tok2vec, network = model.layers
-    Xs = tok2vec.predict(docs)
-    lengths = [len(X) for X in Xs]
-    log_probs = network.predict((model.ops.xp.concatenate(Xs), lengths))
+    rows, lengths = read(tok2vec, docs)
+    log_probs = network.predict((rows, lengths))
     return read_sequences(
         model.ops.to_numpy(log_probs),
         _number_slots(network, lengths),

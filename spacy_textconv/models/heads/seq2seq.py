@@ -14,7 +14,7 @@ from thinc.types import Floats2d
 from thinc.util import torch2xp, xp2torch
 from torch import Tensor
 
-from ...generation.search import Hypothesis, beam_search, greedy
+from ...generation.search import Hypothesis, search
 from ...generation.symbols import END, SPECIAL, START
 from ..compose import check_tok2vec, replace_network
 from ..decode import (
@@ -156,6 +156,18 @@ def read_chosen(
     return xp.concatenate(chosen), lengths, backprop
 
 
+def read(tok2vec: Model[List[Doc], List[Floats2d]], docs: List[Doc]) -> Tuple[Floats2d, List[int]]:
+    """Read documents.
+
+    tok2vec (Model[List[Doc], List[Floats2d]]): The encoder.
+    docs (List[Doc]): The documents.
+    RETURNS (Tuple[Floats2d, List[int]]): The rows of the documents, end to end, and how many each
+        of them has.
+    """
+    Xs = tok2vec.predict(docs)
+    return tok2vec.ops.xp.concatenate(Xs), [len(X) for X in Xs]
+
+
 def write(
     model: Seq2SeqT,
     docs: List[Doc],
@@ -174,17 +186,13 @@ def write(
     RETURNS (List[List[Hypothesis]]): For each document `n_best` sequences, the best one first.
     """
     tok2vec, network = model.layers
-    Xs = tok2vec.predict(docs)
+    rows, lengths = read(tok2vec, docs)
     shim = get_shim(network)
     longest = network.attrs["max_length"] or max(max_lengths)
     limits = torch.tensor(max_lengths, device=shim.device).clamp(max=longest)
     with shim.predicting():
-        rows = model.ops.xp.concatenate(Xs)
-        writing = begin(network, len(docs), rows, [len(X) for X in Xs])
-        if beam == 1:
-            return [[one] for one in greedy(writing, start=START, end=END, max_lengths=limits)]
-        return beam_search(
-            writing,
+        return search(
+            begin(network, len(docs), rows, lengths),
             start=START,
             end=END,
             max_lengths=limits,
@@ -204,13 +212,12 @@ def attend(model: Seq2SeqT, docs: List[Doc], targets: Targets) -> List[ndarray]:
         it writes each symbol, the last one the end. *Shape:* (symbols, rows)
     """
     tok2vec, network = model.layers
-    Xs = tok2vec.predict(docs)
-    lengths = [len(X) for X in Xs]
-    sequences = starting(*targets).with_rows(model.ops.xp.concatenate(Xs), lengths)
+    rows, row_lengths = read(tok2vec, docs)
+    sequences = starting(*targets).with_rows(rows, row_lengths)
     weights = attention(network, sequences)
     return [
-        looks[:length, :rows]
-        for looks, length, rows in zip(weights, sequences.lengths, lengths, strict=True)
+        looks[:symbols, :rows]
+        for looks, symbols, rows in zip(weights, sequences.lengths, row_lengths, strict=True)
     ]
 
 
