@@ -23,6 +23,8 @@ nitpicky = True
 html_theme = "furo"
 html_title = project
 html_show_sphinx = False
+html_static_path = ["static"]
+html_css_files = ["wrap.css"]
 html_theme_options = {
     "light_css_variables": {"color-brand-primary": "#0072B2", "color-brand-content": "#0072B2"},
     "dark_css_variables": {"color-brand-primary": "#56B4E9", "color-brand-content": "#56B4E9"},

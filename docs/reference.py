@@ -102,7 +102,7 @@ def describe_function(entry_point: EntryPoint) -> str:
     # What the scores are is said by what a scorer's function creates.
     functions = [function, function()] if entry_point.group == "spacy_scorers" else [function]
     return join(
-        heading(entry_point.name),
+        heading(entry_point.name.removeprefix("spacy-textconv."), entry_point.name),
         config_block(example_config(entry_point)),
         (Docstring.of(described).text for described in functions),
         arguments(function),
@@ -284,7 +284,9 @@ def results(docstring: Docstring) -> str:
 
 
 def config_block(config: Config) -> str:
-    return f"```ini\n{config.to_str()}\n```"
+    # Sections that only have sections in them need no header.
+    text = re.sub(r"^\[.+\]\n\n(?=\[)", "", config.to_str(), flags=re.MULTILINE)
+    return f"```ini\n{text}\n```"
 
 
 def heading(title: str, target: str = "") -> str:

@@ -70,7 +70,8 @@ def test_whatever_is_registered_has_a_section(entry_point):
     if entry_point.group == "spacy_cli":
         names = [f"textconv {command.name}" for command in entry_point.load().registered_commands]
     for name in names:
-        assert len(re.findall(rf"^#+ {re.escape(name)}$", PAGES, re.MULTILINE)) == 1, name
+        title = name.removeprefix("spacy-textconv.")
+        assert len(re.findall(rf"^#+ {re.escape(title)}$", PAGES, re.MULTILINE)) == 1, name
 
 
 @pytest.mark.parametrize("entry_point", FUNCTIONS, ids=lambda ep: ep.name)
