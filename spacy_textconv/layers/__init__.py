@@ -12,6 +12,7 @@ from .dilated import DilatedStack
 from .dropout import Dropout, LockedDropout, WordDropout, set_dropout
 from .embedding import WordEmbedding
 from .hidden import Hidden
+from .hybrid import HintedWriting, HybridDecoder
 from .latent import GaussianLatent, active_units, free_bits, kl_divergence
 from .packing import Packing, Slice, slice_documents
 from .pooling import (
@@ -56,6 +57,8 @@ __all__ = [
     "GapNorm",
     "GaussianLatent",
     "Hidden",
+    "HintedWriting",
+    "HybridDecoder",
     "KINDS",
     "KMaxPooling",
     "LinearChains",

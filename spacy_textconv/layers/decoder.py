@@ -130,6 +130,7 @@ class CausalDecoder(nn.Module):
         lengths: List[int],
         rows: Optional[Tensor] = None,
         row_lengths: Optional[Tensor] = None,
+        hints: Optional[Tensor] = None,
     ) -> Tensor:
         """Score what follows each symbol of sequences that are known.
 
@@ -139,9 +140,11 @@ class CausalDecoder(nn.Module):
             memory_width)
         row_lengths (Optional[Tensor]): The number of rows of memory of each sequence. *Shape:*
             (sequences,)
+        hints (Optional[Tensor]): What is added to the vector of each symbol. *Shape:* (total,
+            width)
         RETURNS (Tensor): The logits of the next symbol. *Shape:* (total, symbols)
         """
-        return self._score(self.encode(symbols, lengths, rows, row_lengths))
+        return self._score(self.encode(symbols, lengths, rows, row_lengths, hints))
 
     def encode(
         self,
@@ -149,6 +152,7 @@ class CausalDecoder(nn.Module):
         lengths: List[int],
         rows: Optional[Tensor] = None,
         row_lengths: Optional[Tensor] = None,
+        hints: Optional[Tensor] = None,
     ) -> Tensor:
         """Compute what the scores of what follows each symbol are made from. Arguments are those of
         `forward`.
@@ -156,7 +160,7 @@ class CausalDecoder(nn.Module):
         RETURNS (Tensor): *Shape:* (total, width)
         """
         packing = Packing(lengths, self.stack.gap, symbols.device)
-        x, _ = self._read(symbols, packing, self._remember(rows, row_lengths))
+        x, _ = self._read(symbols, packing, self._remember(rows, row_lengths), hints)
         return x.index_select(0, packing.document_rows)
 
     def attention(
@@ -187,16 +191,24 @@ class CausalDecoder(nn.Module):
         """
         return Writing(self, sequences, self._remember(rows, row_lengths))
 
-    def step(self, symbols: Tensor, steps: Steps, memory: Optional[Memory]) -> Tensor:
+    def step(
+        self,
+        symbols: Tensor,
+        steps: Steps,
+        memory: Optional[Memory],
+        hints: Optional[Tensor] = None,
+    ) -> Tensor:
         """Read the next symbol of each sequence.
 
         symbols (Tensor): *Shape:* (sequences,)
         steps (Steps): The sequences, which are one symbol longer afterwards.
         memory (Optional[Memory]): What their documents remember.
+        hints (Optional[Tensor]): What is added to the vector of each symbol. *Shape:* (sequences,
+            width)
         RETURNS (Tensor): The logits of the symbol after it. *Shape:* (sequences, symbols)
         """
         position = symbols.new_tensor([steps.position])
-        x, _ = self.stack(self._embed(symbols, position), steps, memory)
+        x, _ = self.stack(self._embed(symbols, position, hints), steps, memory)
         steps.advance()
         return self._score(x)
 
@@ -204,16 +216,22 @@ class CausalDecoder(nn.Module):
         return None if self.memorize is None else self.memorize(rows, row_lengths)
 
     def _read(
-        self, symbols: Tensor, packing: Packing, memory: Optional[Memory]
+        self,
+        symbols: Tensor,
+        packing: Packing,
+        memory: Optional[Memory],
+        hints: Optional[Tensor] = None,
     ) -> Tuple[Tensor, List[Tensor]]:
         lengths = torch.tensor(packing.lengths, device=symbols.device)
-        x = self._embed(symbols, positions_in_documents(lengths))
+        x = self._embed(symbols, positions_in_documents(lengths), hints)
         packed = x.new_zeros(packing.rows, x.shape[1]).index_copy(0, packing.document_rows, x)
         return self.stack(packed, packing, memory)
 
-    def _embed(self, symbols: Tensor, positions: Tensor) -> Tensor:
+    def _embed(self, symbols: Tensor, positions: Tensor, hints: Optional[Tensor]) -> Tensor:
         width = self.vectors.shape[1]
         x = self.dropout(F.embedding(symbols, self.vectors) * sqrt(width))
+        if hints is not None:
+            x = x + hints
         # Convolutions know what is near. Where something is in a sequence, only attention asks.
         return x if self.memorize is None else x + sinusoids(positions, width)
 
@@ -234,14 +252,15 @@ class Writing:
         self.steps = Steps(sequences)
         self.memory = memory
 
-    def step(self, symbols: Tensor) -> Tensor:
+    def step(self, symbols: Tensor, hints: Optional[Tensor] = None) -> Tensor:
         """Add a symbol to each sequence.
 
         symbols (Tensor): *Shape:* (sequences,)
+        hints (Optional[Tensor]): What is added to their vectors. *Shape:* (sequences, width)
         RETURNS (Tensor): The logarithms of the probabilities of the next one. *Shape:* (sequences,
             symbols)
         """
-        return self.decoder.step(symbols, self.steps, self.memory).log_softmax(dim=1)
+        return self.decoder.step(symbols, self.steps, self.memory, hints).log_softmax(dim=1)
 
     def select(self, rows: Tensor) -> None:
         """Go on with some of the sequences. Those of a document stay together, and all documents

@@ -95,13 +95,21 @@ class DeconvDecoder(nn.Module):
         RETURNS (Tensor): The logits of all symbols. *Shape:* (total, symbols)
         RAISES (ValueError): If a sequence has several vectors, or is too long.
         """
+        return self.score(self.spread(lengths, rows, row_lengths))
+
+    def spread(self, lengths: List[int], rows: Tensor, row_lengths: Tensor) -> Tensor:
+        """Compute what the scores of all symbols are made from. Arguments and errors are those of
+        `forward`.
+
+        RETURNS (Tensor): *Shape:* (total, width)
+        """
         _check_single(row_lengths)
         if max(lengths, default=0) > self.max_length:
             raise ValueError(Errors.E172.format(length=max(lengths), limit=self.max_length))
         x, packing = self._spread(rows, [self._needed_seeds(length) for length in lengths])
         sizes = torch.tensor(lengths, device=x.device)
         starts = torch.tensor(packing.starts, device=x.device).repeat_interleave(sizes)
-        return self.score(x.index_select(0, starts + positions_in_documents(sizes)))
+        return x.index_select(0, starts + positions_in_documents(sizes))
 
     def begin(self, sequences: int, rows: Tensor, row_lengths: Tensor) -> "Spread":
         """Begin to write sequences: all that they depend on is computed now.
@@ -157,9 +165,13 @@ class Spread:
         RETURNS (Tensor): The logarithms of the probabilities of the next one. *Shape:* (sequences,
             symbols)
         """
+        return self.decoder.score(self.advance()).log_softmax(dim=1)
+
+    def advance(self) -> Tensor:
+        """Go on to the next row of each sequence. *Shape:* (sequences, width)"""
         x = self.rows[self.sequences, self.position]
         self.position += 1
-        return self.decoder.score(x).log_softmax(dim=1)
+        return x
 
     def select(self, rows: Tensor) -> None:
         """Go on with some of the sequences.

@@ -15,8 +15,8 @@ from torch import Tensor, nn
 from ..errors import Errors
 from ..generation.search import Writer
 from ..generation.symbols import START
-from ..layers import CausalDecoder, DeconvDecoder
-from .wrap import converting, get_shim, tensor_to_array, to_tensor, wrap_module
+from ..layers import CausalDecoder, DeconvDecoder, HybridDecoder
+from .wrap import ConvertInputsT, converting, get_shim, tensor_to_array, to_tensor, wrap_module
 
 DEFAULT_DILATIONS = [1, 2, 4, 1]
 DEFAULT_DECONV_DILATIONS = [1, 1]
@@ -32,12 +32,15 @@ class SequenceBatch:
     rows (Optional[Floats2d]): The rows that the sequences can look at, end to end. *Shape:* (rows,
         width)
     row_lengths (Sequence[int]): The number of rows of each sequence.
+    auxiliary (bool): Whether the auxiliary logits of a decoder that has some are wanted after those
+        of the symbols.
     """
 
     symbols: ndarray
     lengths: Sequence[int]
     rows: Optional[Floats2d] = None
     row_lengths: Sequence[int] = ()
+    auxiliary: bool = False
 
     def with_rows(self, rows: Floats2d, row_lengths: Sequence[int]) -> "SequenceBatch":
         """Give the sequences rows to look at."""
@@ -149,6 +152,67 @@ def build_deconv_decoder_v1(
     return partial(_build_decoder, "deconv_decoder", build, mixed_precision, max_length)
 
 
+def build_hybrid_decoder_v1(
+    *,
+    max_length: int = 64,
+    seed_rows: int = 32,
+    width: int = 256,
+    kernel_size: int = 3,
+    deconv_dilations: List[int] = DEFAULT_DECONV_DILATIONS,
+    causal_dilations: List[int] = DEFAULT_DILATIONS,
+    block: Literal["conv", "gated", "bytenet", "separable"] = "gated",
+    dropout: Optional[float] = None,
+    mixed_precision: bool = False,
+) -> BuildDecoderT:
+    """Choose a decoder that spreads one vector over a text as `spacy-textconv.DeconvDecoder.v1`
+    does, and writes it from left to right as `spacy-textconv.CausalConvDecoder.v1` does: to the
+    vector of each symbol, it adds the row of the one that comes next (Semeniuta et al. 2017, "A
+    hybrid convolutional variational autoencoder for text generation", section 3.3). When
+    `textconv_vae` is trained, the deconvolutions also have to tell the symbols by themselves, so
+    that the vector is made use of; its `auxiliary_weight` says how much that counts.
+
+    max_length (int): The number of symbols of a text at most, with one for its end. Has to be
+        `seed_rows`, doubled once or more: 64, 128 or 256 with the default.
+    seed_rows (int): The number of rows that the vector becomes at first.
+    width (int): The width of all rows, and of the vectors of symbols.
+    kernel_size (int): The number of rows or symbols that each convolution looks at. Has to be odd.
+    deconv_dilations (List[int]): One number for each convolution after each doubling: the distance
+        between the rows that it looks at.
+    causal_dilations (List[int]): One number for each causal layer: the distance between the symbols
+        that it looks at.
+    block (str): What a convolution does, as in `spacy-textconv.DilatedConvEncoder.v1`.
+    dropout (Optional[float]): The rate of dropout of the symbols' vectors, number by number, and
+        after each convolution, one mask for each text and column; null follows `[training]
+        dropout`.
+    mixed_precision (bool): Whether to compute in bfloat16 where the device has units for it.
+    RETURNS (Callable[[int, Optional[int]], Model[SequenceBatch, Floats2d]]): Builds the decoder,
+        for a number of symbols and the width of the vectors: the logits of what follows each
+        symbol, and those of the deconvolutions after them if they are wanted. Each sequence has
+        one row to look at, its vector.
+    RAISES (ValueError): If a setting is out of its range.
+    """
+    build = partial(
+        HybridDecoder,
+        max_length=max_length,
+        seed_rows=seed_rows,
+        width=width,
+        kernel_size=kernel_size,
+        deconv_dilations=deconv_dilations,
+        causal_dilations=causal_dilations,
+        block=block,
+        dropout=dropout,
+    )
+    build(symbols=1, memory_width=1)
+    return partial(
+        _build_decoder,
+        "hybrid_decoder",
+        build,
+        mixed_precision,
+        max_length,
+        convert_inputs=_convert_with_auxiliary,
+    )
+
+
 def begin(
     model: DecoderT, sequences: int, rows: Optional[Floats2d], row_lengths: Sequence[int]
 ) -> Writer:
@@ -189,25 +253,6 @@ def attention(model: DecoderT, batch: SequenceBatch) -> ndarray:
         return cast(CausalDecoder, shim.module).attention(*inputs).cpu().numpy()
 
 
-def _build_decoder(
-    name: str,
-    build: Callable[..., nn.Module],
-    mixed_precision: bool,
-    max_length: Optional[int],
-    symbols: int,
-    memory_width: Optional[int] = None,
-) -> DecoderT:
-    return wrap_module(
-        name,
-        partial(build, symbols=symbols, memory_width=memory_width),
-        converting(_convert_sequences, tensor_to_array),
-        dims={"nO": symbols, "nI": memory_width},
-        # How many symbols there can be, with the end; any number if None.
-        attrs={"max_length": max_length},
-        mixed_precision=mixed_precision,
-    )
-
-
 def _convert_sequences(
     model: DecoderT, batch: SequenceBatch
 ) -> Tuple[List[Any], Callable[[List[Optional[Tensor]]], Optional[Floats2d]]]:
@@ -219,6 +264,13 @@ def _convert_sequences(
     return inputs, lambda d_inputs: cast(Floats2d, torch2xp(cast(Tensor, d_inputs[2])))
 
 
+def _convert_with_auxiliary(
+    model: DecoderT, batch: SequenceBatch
+) -> Tuple[List[Any], Callable[[List[Optional[Tensor]]], Optional[Floats2d]]]:
+    inputs, convert_d_inputs = _convert_sequences(model, batch)
+    return [*inputs, batch.auxiliary], convert_d_inputs
+
+
 def _memory(
     model: DecoderT, rows: Optional[Floats2d], row_lengths: Sequence[int]
 ) -> Tuple[Tensor, ...]:
@@ -226,3 +278,24 @@ def _memory(
         return ()
     lengths = numpy.array(row_lengths, dtype="int64")
     return to_tensor(model, rows), torch.from_numpy(lengths).to(get_shim(model).device)
+
+
+def _build_decoder(
+    name: str,
+    build: Callable[..., nn.Module],
+    mixed_precision: bool,
+    max_length: Optional[int],
+    symbols: int,
+    memory_width: Optional[int] = None,
+    *,
+    convert_inputs: ConvertInputsT = _convert_sequences,
+) -> DecoderT:
+    return wrap_module(
+        name,
+        partial(build, symbols=symbols, memory_width=memory_width),
+        converting(convert_inputs, tensor_to_array),
+        dims={"nO": symbols, "nI": memory_width},
+        # How many symbols there can be, with the end; any number if None.
+        attrs={"max_length": max_length},
+        mixed_precision=mixed_precision,
+    )

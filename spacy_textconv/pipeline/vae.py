@@ -79,6 +79,7 @@ TextT = Union[str, Doc]
         "kl_annealing": 0,
         "free_bits": 0.0,
         "word_dropout": 0.0,
+        "auxiliary_weight": 0.2,
         "scorer": {"@scorers": "spacy-textconv.vae_scorer.v1"},
     },
     default_score_weights={
@@ -103,6 +104,7 @@ def make_textconv_vae(
     kl_annealing: int,
     free_bits: float,
     word_dropout: float,
+    auxiliary_weight: float,
     scorer: Optional[Callable],
 ) -> "ConvVAE":
     """Make the component.
@@ -127,6 +129,8 @@ def make_textconv_vae(
     free_bits (float): How many bits of each column of the latent space cost nothing.
     word_dropout (float): The probability that a decoder which looks back at symbols sees an unknown
         one instead in training (Bowman et al. 2016, section 3.2).
+    auxiliary_weight (float): How much it counts in training what the deconvolutions of a hybrid
+        decoder tell of a text by themselves (Semeniuta et al. 2017, section 3.4).
     scorer (Optional[Callable]): The scoring method.
     RETURNS (ConvVAE): The component.
     """
@@ -144,6 +148,7 @@ def make_textconv_vae(
         kl_annealing=kl_annealing,
         free_bits=free_bits,
         word_dropout=word_dropout,
+        auxiliary_weight=auxiliary_weight,
         scorer=scorer,
     )
 
@@ -165,6 +170,7 @@ class ConvVAE(SequencePipe):
     kl_annealing (int): The number of updates in which this weight rises from 0.
     free_bits (float): How many bits of each column of the latent space cost nothing.
     word_dropout (float): The probability that a symbol is unknown to a decoder that looks back.
+    auxiliary_weight (float): How much it counts what the deconvolutions of a hybrid decoder tell.
     scorer (Optional[Callable]): The scoring method.
     RAISES (ValueError): If a setting is out of its range.
     """
@@ -185,6 +191,7 @@ class ConvVAE(SequencePipe):
         kl_annealing: int = 0,
         free_bits: float = 0.0,
         word_dropout: float = 0.0,
+        auxiliary_weight: float = 0.2,
         scorer: Optional[Callable] = vae_score,
     ):
         check_symbols(symbols, max_symbols)
@@ -193,6 +200,7 @@ class ConvVAE(SequencePipe):
         check_natural("kl_annealing", kl_annealing)
         check_not_negative("free_bits", free_bits)
         check_probability("word_dropout", word_dropout)
+        check_not_negative("auxiliary_weight", auxiliary_weight)
         if "encode" not in model.attrs or "conditions" not in model.attrs:
             raise ValueError(Errors.E173.format(name=name, model=model.name))
         limit = model.attrs["max_length"]
@@ -212,6 +220,7 @@ class ConvVAE(SequencePipe):
         self.kl_annealing = kl_annealing
         self.free_bits = free_bits
         self.word_dropout = word_dropout
+        self.auxiliary_weight = auxiliary_weight
         self.scorer = scorer
         self.cfg: Dict[str, Any] = {"symbols": {}}
         self._updates = 0
@@ -403,7 +412,11 @@ class ConvVAE(SequencePipe):
         self._updates += 1
         share = min(1.0, self._updates / self.kl_annealing) if self.kl_annealing else 1.0
         loss, gradients = self.model.attrs["loss"](
-            outputs, batch.sequences, self.kl_weight * share, self.free_bits
+            outputs,
+            batch.sequences,
+            self.kl_weight * share,
+            self.free_bits,
+            self.auxiliary_weight,
         )
         if not math.isfinite(loss):
             raise ValueError(SpacyErrors.E910.format(name=self.name))
@@ -424,7 +437,7 @@ class ConvVAE(SequencePipe):
             batch = self._batch([eg.predicted for eg in group], [eg.reference for eg in group])
             outputs = self.model.predict(batch)
             # Nothing is annealed, and nothing is free, where it is measured.
-            loss, _ = self.model.attrs["loss"](outputs, batch.sequences, 0.0, 0.0)
+            loss, _ = self.model.attrs["loss"](outputs, batch.sequences, 0.0, 0.0, 0.0)
             nlls.append(loss * len(batch.sequences.symbols))
             means.append(outputs.means)
             log_variances = torch.from_numpy(to_numpy(outputs.log_variances))

@@ -6,7 +6,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.testing import assert_close
 
-from spacy_textconv.layers import CausalDecoder, CrossAttention, DilatedStack, Memorize, Packing
+from spacy_textconv.layers import (
+    CausalDecoder,
+    CrossAttention,
+    DilatedStack,
+    HybridDecoder,
+    Memorize,
+    Packing,
+)
 from spacy_textconv.layers.blocks import BLOCKS
 from spacy_textconv.layers.dilated import CONNECTIONS
 from spacy_textconv.layers.steps import Steps
@@ -20,19 +27,27 @@ CASES = [
     {"kernel_size": 2, "dilations": [4], "width": 5},
     *({"block": block, "memory_width": MEMORY_WIDTH} for block in BLOCKS),
 ]
+HYBRID = {"seed_rows": 4, "max_length": 32, "memory_width": MEMORY_WIDTH}
+ALL = [(CausalDecoder, case) for case in CASES]
+ALL += [(HybridDecoder, HYBRID)]
+ALL += [(HybridDecoder, {**HYBRID, "block": "conv", "deconv_dilations": [2]})]
 
 
-def build_decoder(width=8, dilations=(1, 2), **case):
+def build_decoder(kind=CausalDecoder, width=8, dilations=(1, 2), **case):
     torch.manual_seed(0)
-    decoder = CausalDecoder(symbols=SYMBOLS, width=width, dilations=dilations, **case)
+    key = "causal_dilations" if kind is HybridDecoder else "dilations"
+    decoder = kind(symbols=SYMBOLS, width=width, **{key: dilations}, **case)
     for param in decoder.parameters():
         torch.nn.init.normal_(param, std=0.5)
     return decoder.double()
 
 
 def draw_memory(decoder, lengths):
-    """Rows of memory for documents, or nothing for a decoder without a memory."""
-    if decoder.memorize is None:
+    """Rows of memory for documents, a single one for each, or nothing for a decoder without a
+    memory."""
+    if isinstance(decoder, HybridDecoder):
+        lengths = [1] * len(lengths)
+    elif decoder.memorize is None:
         return ()
     rows = torch.randn(sum(lengths), MEMORY_WIDTH, dtype=torch.double)
     return rows, torch.tensor(lengths)
@@ -46,11 +61,11 @@ def of_document(memory, i):
     return rows.split(lengths.tolist())[i], lengths[i : i + 1]
 
 
-@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("kind, case", ALL)
 @settings(max_examples=20)
 @given(lengths=st.lists(st.tuples(st.integers(1, 12), st.integers(0, 4)), min_size=1, max_size=4))
-def test_step_by_step_alone_equals_the_whole_batch(case, lengths):
-    decoder = build_decoder(**case)
+def test_step_by_step_alone_equals_the_whole_batch(kind, case, lengths):
+    decoder = build_decoder(kind, **case)
     written, remembered = map(list, zip(*lengths, strict=True))
     symbols = torch.randint(SYMBOLS, (sum(written),))
     memory = draw_memory(decoder, remembered)
@@ -63,9 +78,9 @@ def test_step_by_step_alone_equals_the_whole_batch(case, lengths):
         assert_close(steps, expected)
 
 
-@pytest.mark.parametrize("case", CASES)
-def test_no_score_depends_on_what_follows(case):
-    decoder = build_decoder(**case)
+@pytest.mark.parametrize("kind, case", ALL)
+def test_no_score_depends_on_what_follows(kind, case):
+    decoder = build_decoder(kind, **case)
     memory = draw_memory(decoder, [3, 2])
     symbols = torch.randint(SYMBOLS, (14,))
     before = decoder(symbols, [6, 8], *memory)
@@ -79,9 +94,9 @@ def test_no_score_depends_on_what_follows(case):
         assert (after[i] - before[i]).abs().max() > 1e-3
 
 
-@pytest.mark.parametrize("case", CASES)
-def test_scores_depend_on_as_many_symbols_as_is_stated(case):
-    decoder = build_decoder(**case)
+@pytest.mark.parametrize("kind, case", ALL)
+def test_scores_depend_on_as_many_symbols_as_is_stated(kind, case):
+    decoder = build_decoder(kind, **case)
     reach, memory = decoder.reach.left, draw_memory(decoder, [3])
     symbols = torch.randint(SYMBOLS, (30,))
     changed = symbols.clone()
@@ -90,9 +105,9 @@ def test_scores_depend_on_as_many_symbols_as_is_stated(case):
     assert difference.abs().amax(dim=1).nonzero().max() == 4 + reach
 
 
-@pytest.mark.parametrize("case", CASES)
-def test_sequences_are_reordered_and_left_out(case):
-    decoder = build_decoder(**case)
+@pytest.mark.parametrize("kind, case", ALL)
+def test_sequences_are_reordered_and_left_out(kind, case):
+    decoder = build_decoder(kind, **case)
     memory = draw_memory(decoder, [2, 3, 1])
     beginnings = torch.tensor([[1, 2, 3], [4, 5, 6], [0, 1, 2]])
     writing = decoder.begin(3, *memory)
@@ -134,16 +149,19 @@ def test_a_causal_stack_step_by_step(block, connection):
     assert_close(torch.cat(rows), whole)
 
 
-@pytest.mark.parametrize("case", CASES)
-def test_gradient_of_memory_and_every_parameter(case):
-    decoder = build_decoder(**case)
+@pytest.mark.parametrize("kind, case", ALL)
+def test_gradient_of_memory_and_every_parameter(kind, case):
+    decoder = build_decoder(kind, **case)
     symbols = torch.randint(SYMBOLS, (9,))
     names, values = zip(*decoder.named_parameters(), strict=True)
     memory = draw_memory(decoder, [2, 0, 3])
 
+    # What the deconvolutions of a hybrid decoder tell by themselves has parameters as well.
+    auxiliary = (True,) if kind is HybridDecoder else ()
+
     def apply(*values):
         values, rows = values[: len(names)], values[len(names) :]
-        arguments = (symbols, [4, 2, 3], *rows, *memory[1:])
+        arguments = (symbols, [4, 2, 3], *rows, *memory[1:], *auxiliary)
         return torch.func.functional_call(decoder, dict(zip(names, values, strict=True)), arguments)
 
     inputs = [t.detach().clone().requires_grad_() for t in (*values, *memory[:1])]

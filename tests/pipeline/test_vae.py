@@ -30,6 +30,13 @@ CAUSAL = {
     "width": 32,
     "dilations": [1, 2],
 }
+HYBRID = {
+    "@architectures": "spacy-textconv.HybridDecoder.v1",
+    "max_length": 12,
+    "seed_rows": 6,
+    "width": 32,
+    "causal_dilations": [1, 2],
+}
 FLATTEN = {
     "@architectures": "spacy-textconv.FlattenAttend.v1",
     "width": WIDTH,
@@ -111,7 +118,7 @@ def rewritten(nlp):
     return vae(nlp).decode(numpy.stack([doc._.latent for doc in docs]))
 
 
-@pytest.mark.parametrize("decoder", [DECONV, CAUSAL], ids=["deconv", "causal"])
+@pytest.mark.parametrize("decoder", [DECONV, CAUSAL, HYBRID], ids=["deconv", "causal", "hybrid"])
 @pytest.mark.parametrize("shared", [False, True], ids=["inline", "listener"])
 def test_a_plain_autoencoder_learns_and_survives_disk(shared, decoder, tmp_path):
     nlp = pipeline(model={**PLAIN, "decoder": decoder}, shared=shared)
@@ -164,7 +171,7 @@ def test_the_loss_is_the_evidence_lower_bound():
             row += 1
     variances = numpy.exp(outputs.log_variances)
     divergence = (outputs.means**2 + variances - outputs.log_variances - 1).sum() / 2
-    loss, gradients = pipe.model.attrs["loss"](outputs, batch.sequences, 0.5, 0.0)
+    loss, gradients = pipe.model.attrs["loss"](outputs, batch.sequences, 0.5, 0.0, 0.0)
     assert loss == pytest.approx((total + 0.5 * divergence) / row, rel=1e-5)
     assert_allclose(gradients.means, 0.5 * outputs.means / row, atol=1e-6)
     assert_allclose(gradients.log_variances, 0.25 * (variances - 1) / row, atol=1e-6)
@@ -176,9 +183,9 @@ def test_annealing_and_free_bits():
     attrs = vae(nlp).model.attrs
     loss = attrs["loss"]
 
-    def spy(outputs, sequences, weight, bits):
+    def spy(outputs, sequences, weight, bits, auxiliary_weight):
         seen.append((weight, bits))
-        return loss(outputs, sequences, weight, bits)
+        return loss(outputs, sequences, weight, bits, auxiliary_weight)
 
     attrs["loss"] = spy
     train(nlp, steps=5)
@@ -198,6 +205,39 @@ def test_hidden_words_are_learned_all_the_same():
     assert pipe._drop_words(batch.sequences).symbols.tolist() == [0, 1, 1, 1]
     # What has seen no word before knows their order from the point alone.
     assert train(nlp, steps=1) < 0.3
+
+
+def test_what_the_deconvolutions_of_a_hybrid_decoder_tell_counts():
+    nlp = pipeline(model={**PLAIN, "decoder": HYBRID})
+    pipe = vae(nlp)
+    docs = [nlp.make_doc(text) for text in TEXTS]
+    batch = pipe._batch(docs, docs)
+    assert not len(pipe.model.predict(batch).auxiliary)
+    outputs, backprop = pipe.model.begin_update(batch)
+    loss = pipe.model.attrs["loss"]
+    none, _ = loss(outputs, batch.sequences, 0.0, 0.0, 0.0)
+    half, gradients = loss(outputs, batch.sequences, 0.0, 0.0, 0.5)
+    deconv = get_shim(pipe.model.layers[-1]).module.deconv
+    vectors = torch.from_numpy(pipe.encode(TEXTS))
+    sequences = batch.sequences
+    ones = torch.ones(len(TEXTS), dtype=torch.long)
+    logits = deconv(torch.from_numpy(sequences.symbols), sequences.lengths, vectors, ones)
+    texts = pipe.alphabet.encode(TEXTS)[0].tolist()
+    targets = [0 if after == 0 else texts.pop(0) for after in (*sequences.symbols[1:].tolist(), 0)]
+    expected = torch.nn.functional.cross_entropy(logits, torch.tensor(targets)).item()
+    assert half - none == pytest.approx(0.5 * expected, rel=1e-4)
+    # They learn from that alone.
+    backprop(gradients._replace(logits=numpy.zeros_like(gradients.logits)))
+    assert deconv.bias.grad.abs().max() > 0 and deconv.vectors.grad.abs().max() > 0
+
+
+def test_a_hybrid_decoder_keeps_several_texts_in_mind():
+    nlp = pipeline(model={**PLAIN, "decoder": HYBRID}, word_dropout=0.3)
+    train(nlp, steps=60)
+    points = vae(nlp).encode(TEXTS)
+    assert vae(nlp).decode(points) == vae(nlp).decode(points, beam=3) == TEXTS
+    cold = Sampler(temperature=0.01, seed=0)
+    assert vae(nlp).decode(points, sampler=cold) == TEXTS
 
 
 def test_scores_tell_reconstruction_from_collapse(variational, plain):
@@ -304,6 +344,7 @@ def test_a_listener_needs_documents_of_the_pipeline():
         ({"kl_annealing": -1}, "`kl_annealing`"),
         ({"free_bits": -1.0}, "`free_bits`"),
         ({"word_dropout": 1.5}, "`word_dropout`"),
+        ({"auxiliary_weight": -0.1}, "`auxiliary_weight`"),
         ({"conditions": ["GOOD"]}, "E176.*GOOD.*`conditions`"),
         ({"model": {**MODEL, "latent": -1}}, "`latent` is -1"),
         ({"model": {"@architectures": "spacy-textconv.CTCTransducer.v1"}}, "E173"),

@@ -1,5 +1,6 @@
 """Documents to points of a latent space, and points to texts."""
 
+from dataclasses import replace
 from functools import partial
 from math import log
 from typing import Any, Callable, List, NamedTuple, Optional, Tuple, cast
@@ -49,11 +50,15 @@ class Reconstruction(NamedTuple):
     means (Floats2d): The point of each document. *Shape:* (documents, latent)
     log_variances (Floats2d): The logarithms of the variances around it; those of a plain
         autoencoder have no columns. *Shape:* (documents, latent)
+    auxiliary (Floats2d): Logits like the first ones, which a hybrid decoder gives out in training
+        for the sake of its deconvolutions; otherwise, there are no rows. *Shape:* (symbols, number
+        of symbols)
     """
 
     logits: Floats2d
     means: Floats2d
     log_variances: Floats2d
+    auxiliary: Floats2d
 
 
 TextVAET = Model[TextBatch, Reconstruction]
@@ -154,15 +159,17 @@ def forward(
     for latent in between:
         (points, means, log_variances), backprop_latent = latent(X, is_train)
     memory = xp.hstack([points, batch.conditions])
-    logits, backprop_decoder = decoder(_from_vectors(batch.sequences, memory), is_train)
+    sequences = replace(_from_vectors(batch.sequences, memory), auxiliary=is_train)
+    logits, backprop_decoder = decoder(sequences, is_train)
+    symbols = len(sequences.symbols)
 
     def backprop(d: Reconstruction) -> List[Doc]:
-        d_points = backprop_decoder(d.logits)[:, : points.shape[1]]
+        d_points = backprop_decoder(xp.vstack([d.logits, d.auxiliary]))[:, : points.shape[1]]
         if not between:
             return backprop_vectors(d_points + d.means)
         return backprop_vectors(backprop_latent((d_points, d.means, d.log_variances)))
 
-    return Reconstruction(logits, means, log_variances), backprop
+    return Reconstruction(logits[:symbols], means, log_variances, logits[symbols:]), backprop
 
 
 def _from_vectors(sequences: SequenceBatch, vectors: Floats2d) -> SequenceBatch:
@@ -226,7 +233,11 @@ def write(
 
 @gradients()
 def loss_and_gradient(
-    outputs: Reconstruction, sequences: SequenceBatch, kl_weight: float, bits: float
+    outputs: Reconstruction,
+    sequences: SequenceBatch,
+    kl_weight: float,
+    bits: float,
+    auxiliary_weight: float,
 ) -> Tuple[float, Reconstruction]:
     """Compute the negative lower bound of the log likelihood, for each symbol of the texts with
     their ends (Kingma and Welling 2014, "Auto-encoding variational Bayes", section 2.2).
@@ -235,15 +246,19 @@ def loss_and_gradient(
     sequences (SequenceBatch): The texts.
     kl_weight (float): How much the divergence of the points counts.
     bits (float): How many bits of each column of the latent space are free.
+    auxiliary_weight (float): How much it counts what the deconvolutions of a hybrid decoder tell
+        of the texts (Semeniuta et al. 2017, section 3.4).
     RETURNS (Tuple[float, Reconstruction]): The loss in nats, and its gradients.
     """
     inputs = [xp2torch(Y, requires_grad=True) for Y in outputs]
-    logits, means, log_variances = inputs
+    logits, means, log_variances, auxiliary = inputs
     targets = torch.from_numpy(next_symbols(sequences)).to(logits.device)
     loss = F.cross_entropy(logits, targets)
     if log_variances.shape[1]:
         divergence = free_bits(kl_divergence(means, log_variances), bits)
         loss = loss + kl_weight * divergence * len(means) / len(targets)
+    if len(auxiliary):
+        loss = loss + auxiliary_weight * F.cross_entropy(auxiliary, targets)
     grads = torch.autograd.grad(loss, inputs, materialize_grads=True)
     return float(loss.detach()), Reconstruction(*(cast(Floats2d, torch2xp(grad)) for grad in grads))
 
