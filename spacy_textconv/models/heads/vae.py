@@ -16,7 +16,7 @@ from torch import Tensor
 
 from ...checks import check_natural
 from ...generation.sampling import Sampler, sample
-from ...generation.search import Hypothesis, beam_search, greedy
+from ...generation.search import Hypothesis, search
 from ...generation.symbols import END, SPECIAL, START
 from ...layers import GaussianLatent, free_bits, kl_divergence
 from ..attend import check_pooling
@@ -217,15 +217,12 @@ def write(
         writer = begin(decoder, len(vectors), vectors, [1] * len(vectors))
         if sampler is not None:
             return sample(writer, sampler, start=START, end=END, max_lengths=limits)
-        if beam == 1:
-            return greedy(writer, start=START, end=END, max_lengths=limits)
-        found = beam_search(
+        found = search(
             writer,
             start=START,
             end=END,
             max_lengths=limits,
             beam=beam,
-            n_best=1,
             length_penalty=length_penalty,
         )
         return [best for [best] in found]
