@@ -64,7 +64,10 @@ def converting(convert_inputs: ConvertInputsT, convert_outputs: ConvertOutputsT)
         output, and a function from its gradient to a list of those of what the module gives out.
     RETURNS (Callable): The forward pass.
     """
-    return partial(_forward, convert_inputs, convert_outputs)
+    forward = partial(_forward, convert_inputs, convert_outputs)
+    # Thinc's data validation asks for the name.
+    forward.__name__ = _forward.__name__  # type: ignore[attr-defined]
+    return forward
 
 
 @gradients()

@@ -4,7 +4,7 @@ import numpy
 import pytest
 import torch
 from numpy.testing import assert_allclose
-from thinc.api import set_dropout_rate
+from thinc.api import data_validation, set_dropout_rate
 from torch import nn
 
 from spacy_textconv.layers import Dropout
@@ -121,4 +121,11 @@ def test_initialize_draws_new_weights():
     model = build()
     model.shims[0].module.factor.data.fill_(3.0)
     model.initialize()
+    assert_allclose(model.predict(X), 2 * X)
+
+
+def test_data_can_be_validated():
+    model = build()
+    with data_validation(True):
+        model.initialize(X=X, Y=X)
     assert_allclose(model.predict(X), 2 * X)
