@@ -16,8 +16,10 @@ MAX_DECAY = 0.9999
 
 def is_adam(optimizer: Optimizer) -> bool:
     """Tell whether an optimizer is Thinc's Adam, and not another, nor a subclass of it."""
-    moments = optimizer.b1 > 0.0 and optimizer.b2 > 0.0
-    return type(optimizer) is Optimizer and moments and not optimizer.use_radam
+    # Thinc takes any function for an optimizer.
+    if type(optimizer) is not Optimizer:
+        return False
+    return optimizer.b1 > 0.0 and optimizer.b2 > 0.0 and not optimizer.use_radam
 
 
 def adam_step(optimizer: Optimizer, parameters: Mapping[KeyT, Tensor]) -> None:
