@@ -443,6 +443,11 @@ class ConvEntityRecognizer(ConvPipe):
         spans = []
         for owner, eg in enumerate(examples):
             incorrect = eg.reference.spans.get(self.incorrect_spans_key, [])
+            correct = {(ent.start, ent.end, ent.label) for ent in eg.reference.ents}
+            for span in incorrect:
+                if (span.start, span.end, span.label) in correct:
+                    found = span.start_char, span.end_char, span.label_
+                    raise ValueError(SpacyErrors.E868.format(span=found))
             for span in eg.get_aligned_spans_y2x(incorrect, allow_overlap=True):
                 span = self._trim(span)
                 if len(span) and span.label_ in self.labels:

@@ -220,6 +220,17 @@ def test_incorrect_spans_lose_probability(annotated, loss, sure):
         assert_allclose(gradient[entry], slope, rtol=0.02, atol=1e-4)
 
 
+def test_a_span_is_not_both_correct_and_incorrect():
+    nlp = ner_pipeline(incorrect_spans_key="wrong")
+    train(nlp, steps=1)
+    example = incorrect_example(nlp, True)
+    example.reference.ents = [Span(example.reference, 0, 2, label="PLACE")]
+    nlp.update([example])
+    example.reference.ents = [Span(example.reference, 0, 2, label="PERSON")]
+    with pytest.raises(ValueError, match=r"E868.*\(0, 8, 'PERSON'\)"):
+        nlp.update([example])
+
+
 def test_gradient_of_the_transitions_for_incorrect_spans():
     nlp = ner_pipeline(incorrect_spans_key="wrong")
     train(nlp, steps=8)
