@@ -246,6 +246,10 @@ class Errors(metaclass=_WithCode):
         "have features, separated by tabs, or as `source`, `target` and `features` of an object in "
         "a file that ends in `.jsonl`. The source has at least one letter."
     )
+    E123 = (
+        "`reads` of '{name}' is \"symbols\", but its model listens to the component '{upstream}', "
+        'which reads tokens. Set `reads` to "tokens", or give the model a `tok2vec` of its own.'
+    )
     E130 = (
         "The model of the component '{name}' is '{model}', but has to give probabilities: some of "
         "its scores are below 0 or above 1. Use `spacy.Tagger.v2`."

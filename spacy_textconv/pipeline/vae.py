@@ -17,7 +17,13 @@ from thinc.api import Config, set_dropout_rate
 from thinc.types import Floats2d
 from thinc.util import to_numpy
 
-from ..checks import check_natural, check_not_negative, check_positive, check_probability
+from ..checks import (
+    check_choice,
+    check_natural,
+    check_not_negative,
+    check_positive,
+    check_probability,
+)
 from ..errors import Errors, Warnings
 from ..generation.sampling import Sampler
 from ..generation.search import check_beam
@@ -72,6 +78,7 @@ TextT = Union[str, Doc]
         "model": DEFAULT_MODEL,
         "target": "_.latent",
         "symbols": "words",
+        "reads": "tokens",
         "max_symbols": 4000,
         "max_length": 64,
         "conditions": [],
@@ -97,6 +104,7 @@ def make_textconv_vae(
     model: TextVAET,
     target: str,
     symbols: str,
+    reads: str,
     max_symbols: int,
     max_length: int,
     conditions: List[str],
@@ -117,6 +125,8 @@ def make_textconv_vae(
         `doc._.latent`. It is registered if it isn't yet.
     symbols (str): What texts are written with: "letters", "words" or "pieces" of words, which
         sentencepiece finds in the training data.
+    reads (str): What the model reads: "tokens", or the same "symbols" as it writes, in the place of
+        tokens. The latter are easier to write again.
     max_symbols (int): The number of different words or pieces. Of letters, all are symbols.
     max_length (int): The most symbols that a text has, with one for its end. Longer ones are cut in
         training.
@@ -141,6 +151,7 @@ def make_textconv_vae(
         tokenizer=nlp.tokenizer,
         target=target,
         symbols=symbols,
+        reads=reads,
         max_symbols=max_symbols,
         max_length=max_length,
         conditions=conditions,
@@ -163,6 +174,7 @@ class ConvVAE(SequencePipe):
     tokenizer (Callable[[str], Doc]): Makes documents of texts.
     target (str): The extension that points are written to.
     symbols (str): "letters", "words" or "pieces".
+    reads (str): "tokens" or "symbols".
     max_symbols (int): The number of different words or pieces.
     max_length (int): The most symbols that a text has, with one for its end.
     conditions (Sequence[str]): Categories that texts are written under.
@@ -172,7 +184,8 @@ class ConvVAE(SequencePipe):
     word_dropout (float): The probability that a symbol is unknown to a decoder that looks back.
     auxiliary_weight (float): How much it counts what the deconvolutions of a hybrid decoder tell.
     scorer (Optional[Callable]): The scoring method.
-    RAISES (ValueError): If a setting is out of its range.
+    RAISES (ValueError): If a setting is out of its range, or the model listens to another component
+        but reads symbols.
     """
 
     def __init__(
@@ -184,6 +197,7 @@ class ConvVAE(SequencePipe):
         tokenizer: Callable[[str], Doc],
         target: str = "_.latent",
         symbols: str = "words",
+        reads: str = "tokens",
         max_symbols: int = 4000,
         max_length: int = 64,
         conditions: Sequence[str] = (),
@@ -195,6 +209,7 @@ class ConvVAE(SequencePipe):
         scorer: Optional[Callable] = vae_score,
     ):
         check_symbols(symbols, max_symbols)
+        check_choice("reads", reads, ("tokens", "symbols"))
         check_positive("max_length", max_length)
         check_not_negative("kl_weight", kl_weight)
         check_natural("kl_annealing", kl_annealing)
@@ -206,6 +221,9 @@ class ConvVAE(SequencePipe):
         limit = model.attrs["max_length"]
         if limit is not None and max_length > limit:
             raise ValueError(Errors.E174.format(name=name, value=max_length, limit=limit))
+        upstream = _find_upstream(model)
+        if upstream is not None and reads == "symbols":
+            raise ValueError(Errors.E123.format(name=name, upstream=upstream))
         model.attrs["conditions"] = len(conditions)
         self.vocab = vocab
         self.model = model
@@ -213,6 +231,7 @@ class ConvVAE(SequencePipe):
         self.tokenizer = tokenizer
         self.target = target.removeprefix(EXTENSION)
         self.symbols = symbols
+        self.reads = reads
         self.max_symbols = max_symbols
         self.max_length = max_length
         self.conditions = tuple(conditions)
@@ -266,7 +285,7 @@ class ConvVAE(SequencePipe):
             self._warn(Warnings.W043, long=long, number=len(texts), limit=self.max_length)
         self._updates = 0
         docs = [eg.predicted for eg in islice(get_examples(), 10)]
-        self.model.initialize(X=cast(Any, docs))
+        self.model.initialize(X=cast(Any, self._split(docs)))
 
     def predict(self, docs: Iterable[Doc]) -> List[ndarray]:
         """Find the points of documents.
@@ -279,7 +298,7 @@ class ConvVAE(SequencePipe):
         self._require_model()
         if not docs:
             return []
-        means, _ = self.model.attrs["encode"](self.model, docs)
+        means, _ = self.model.attrs["encode"](self.model, self._split(docs))
         return list(to_numpy(means))
 
     def set_annotations(self, docs: Iterable[Doc], scores: List[ndarray]) -> None:
@@ -477,11 +496,18 @@ class ConvVAE(SequencePipe):
 
     def _make_doc(self, text: str) -> Doc:
         # A listener would take zeros for what its component hasn't computed.
-        for layer in self.model.walk():
-            if hasattr(layer, "upstream_name"):
-                details = {"upstream": layer.upstream_name, "text": text}
-                raise ValueError(Errors.E177.format(name=self.name, **details))
+        upstream = _find_upstream(self.model)
+        if upstream is not None:
+            raise ValueError(Errors.E177.format(name=self.name, upstream=upstream, text=text))
         return self.tokenizer(text)
+
+    def _split(self, docs: List[Doc]) -> List[Doc]:
+        """Make documents of symbols, if that is what the model reads."""
+        if self.reads == "tokens":
+            return docs
+        rows = (self.alphabet.split(doc.text) for doc in docs)
+        # The first piece may be the space alone that a text is given.
+        return [Doc(self.vocab, words=[part or " " for part in row]) for row in rows]
 
     def _batch(self, docs: List[Doc], references: List[Doc]) -> TextBatch:
         """Turn the texts and categories of references into numbers, and cut long texts."""
@@ -492,7 +518,8 @@ class ConvVAE(SequencePipe):
         sequences = starting(symbols[places < numpy.repeat(left, lengths)], left)
         known = [doc.cats.get(label, 0.0) for doc in references for label in self.conditions]
         conditions = numpy.array(known, dtype="float32").reshape(len(docs), len(self.conditions))
-        return TextBatch(docs, sequences, self.model.ops.asarray2f(cast(Any, conditions)))
+        rows = self.model.ops.asarray2f(cast(Any, conditions))
+        return TextBatch(self._split(docs), sequences, rows)
 
     def _drop_words(self, sequences: SequenceBatch) -> SequenceBatch:
         """Hide some symbols of texts, but not their starts."""
@@ -519,6 +546,12 @@ class ConvVAE(SequencePipe):
         self._require_model()
         if not self.model.attrs["latent"]:
             raise ValueError(Errors.E179.format(name=self.name))
+
+
+def _find_upstream(model: TextVAET) -> Optional[str]:
+    """Find the component that a model listens to."""
+    names = (getattr(layer, "upstream_name", None) for layer in model.walk())
+    return next((name for name in names if name is not None), None)
 
 
 def _groups(items: List[Any]) -> Iterator[List[Any]]:

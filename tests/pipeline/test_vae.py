@@ -137,6 +137,35 @@ def test_other_symbols(symbols):
     assert rewritten(nlp) == TEXTS
 
 
+@pytest.mark.parametrize("symbols", ["letters", "words", "pieces"])
+def test_what_is_written_can_also_be_read(symbols, tmp_path):
+    flatten = {**FLATTEN, "max_length": 24}
+    decoder = {**DECONV, "max_length": 24}
+    nlp = pipeline(
+        model={**PLAIN, "pooling": flatten, "decoder": decoder},
+        symbols=symbols,
+        reads="symbols",
+        max_symbols=30,
+        max_length=24,
+    )
+    read = []
+    embed = vae(nlp).model.get_ref("tok2vec").layers[0]
+    forward = embed._func
+
+    def spy(model, docs, is_train):
+        read.extend([token.text for token in doc] for doc in docs)
+        return forward(model, docs, is_train)
+
+    embed._func = spy
+    doc = nlp("a red cat")
+    assert read == [[part or " " for part in vae(nlp).alphabet.split("a red cat")]]
+    assert [token.text for token in doc] == ["a", "red", "cat"]
+    embed._func = forward
+    train(nlp, steps=60)
+    nlp.to_disk(tmp_path)
+    assert rewritten(nlp) == rewritten(spacy.load(tmp_path)) == TEXTS
+
+
 def test_a_latent_space_learns(variational):
     assert rewritten(variational) == TEXTS
 
@@ -343,6 +372,8 @@ def test_a_listener_needs_documents_of_the_pipeline():
         ({"kl_weight": -1.0}, "`kl_weight`"),
         ({"kl_annealing": -1}, "`kl_annealing`"),
         ({"free_bits": -1.0}, "`free_bits`"),
+        ({"reads": "letters"}, "`reads` is 'letters'.*'tokens'.*'symbols'"),
+        ({"reads": "symbols", "shared": True}, "E123.*`reads` of 'vae'.*'tok2vec'"),
         ({"word_dropout": 1.5}, "`word_dropout`"),
         ({"auxiliary_weight": -0.1}, "`auxiliary_weight`"),
         ({"conditions": ["GOOD"]}, "E176.*GOOD.*`conditions`"),
