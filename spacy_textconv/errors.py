@@ -145,7 +145,8 @@ class Errors(metaclass=_WithCode):
     E067 = (
         "`tok2vec` is '{name}', which doesn't turn documents into token vectors. An encoder needs "
         "an embedding layer before it: use `spacy.Tok2Vec.v2`, with both in its sections `embed` "
-        "and `encode`."
+        "and `encode`. A layer of your own that takes documents has no dimension `nI`: put what "
+        "reads them before the network, with Thinc's `chain`."
     )
     E068 = (
         "The tok2vec has {vectors} vectors for a document of {tokens} tokens. If another component "
@@ -259,6 +260,10 @@ class Errors(metaclass=_WithCode):
         "labels. Initialize the component with data that has it, or list it in "
         "`[initialize.components.{name}.labels]`."
     )
+    E132 = (
+        "`tok2vec` ('{name}') doesn't tell how many columns its rows have. Set its dimension `nO` "
+        'where it is built: `model.set_dim("nO", width)`.'
+    )
     E140 = (
         "Line {number} of {path} is no document: {reason}. It has to be text in UTF-8 and, in a "
         "`.jsonl` file, an object with a `text`, with or without a `meta`."
@@ -310,8 +315,9 @@ class Errors(metaclass=_WithCode):
         "`max_length` of the corpus, which drop such texts."
     )
     E162 = (
-        "All {number} training documents of '{name}' have more tokens or a longer target than "
-        "`max_length` ({limit}) allows. Raise it, or cut the documents."
+        "All {number} training documents of '{name}' have more than {tokens} tokens, or a target "
+        "of more than {symbols} symbols. Raise `max_length` of the component and of its decoder, "
+        "if that has one, or cut the documents."
     )
     E163 = (
         "`doc._.{target}` of {number} training documents of '{name}' is empty, such as that of "
@@ -435,8 +441,9 @@ class Warnings(metaclass=_WithCode):
         "{settings} of its model."
     )
     W035 = (
-        "{long} of the {number} training documents of '{name}' have more tokens or a longer target "
-        "than `max_length` ({limit}) allows. They are left out."
+        "{long} of the {number} training documents of '{name}' have more than {tokens} tokens, or "
+        "a target of more than {symbols} symbols. They are left out. To learn them as well, raise "
+        "`max_length` of the component and of its decoder, if that has one."
     )
     W036 = (
         "A document has {tokens} tokens, more than `max_length` of '{name}' ({limit}). Nothing is "

@@ -57,6 +57,19 @@ def check_tok2vec(tok2vec: Model) -> None:
         raise ValueError(Errors.E067.format(name=tok2vec.name))
 
 
+def rows_width(tok2vec: EmbedT) -> int:
+    """Get the number of columns of the rows that a tok2vec gives documents. A network that takes
+    them has its sizes when it is built.
+
+    tok2vec (Model[List[Doc], List[Floats2d]]): The token vectors.
+    RETURNS (int): The number of columns.
+    RAISES (ValueError): If it isn't known yet.
+    """
+    if not tok2vec.has_dim("nO"):
+        raise ValueError(Errors.E132.format(name=tok2vec.name))
+    return tok2vec.get_dim("nO")
+
+
 def check_vectors(tok2vec: EmbedT, docs: List[Doc], Xs: List[Floats2d]) -> None:
     """Raise a ValueError unless there is one vector for each token, of the width that the tok2vec
     is said to have. A listener gives out what an earlier component computed."""

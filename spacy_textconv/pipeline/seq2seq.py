@@ -93,7 +93,7 @@ def make_textconv_seq2seq(
     max_symbols (int): The number of different words or pieces. Of letters, all are symbols.
     max_length (int): The most tokens that are read, and the most symbols that are written.
         Documents with more of either aren't learned from, and nothing is written for one with more
-        tokens.
+        tokens. A decoder can have a bound of its own for what it writes.
     max_ratio (Optional[float]): How many symbols are written for each token at most, and for an
         end; null for as many as the training data has.
     beam (int): How many sequences are kept in mind while one is written. 1 is the fastest.
@@ -235,12 +235,13 @@ class ConvSeq2Seq(SequencePipe):
         self._set_symbols([pair.target for pair in pairs], labels)
         _, lengths = self.alphabet.encode([pair.target for pair in pairs])
         tokens = numpy.array([pair.tokens for pair in pairs])
-        fitting = (tokens <= self.max_length) & (lengths <= self.max_length)
+        fitting = (tokens <= self.max_length) & (lengths <= self._longest)
         if not fitting.all():
             details = {
                 "long": int((~fitting).sum()),
                 "number": len(pairs),
-                "limit": self.max_length,
+                "tokens": self.max_length,
+                "symbols": self._longest,
             }
             if not fitting.any():
                 raise ValueError(Errors.E162.format(name=self.name, **details))
@@ -326,6 +327,12 @@ class ConvSeq2Seq(SequencePipe):
             return {}
         return self.scorer(examples, target=self.target, **kwargs)
 
+    @property
+    def _longest(self) -> int:
+        """The most symbols that a text can have: in some decoders, the end takes the last place."""
+        limit = self.model.attrs.get("max_length")
+        return self.max_length if limit is None else min(self.max_length, limit - 1)
+
     def _bound(self, tokens: int) -> int:
         """How many symbols are written for so many tokens at most."""
         ratio = self.cfg["ratio"] if self.max_ratio is None else self.max_ratio
@@ -342,7 +349,7 @@ class ConvSeq2Seq(SequencePipe):
         """List what a batch teaches, and turn it into symbols."""
         pairs = [pair for pair in self._pairs(examples) if pair.tokens <= self.max_length]
         symbols, lengths = self.alphabet.encode([pair.target for pair in pairs])
-        short = (lengths > 0) & (lengths <= self.max_length)
+        short = (lengths > 0) & (lengths <= self._longest)
         if not short.all():
             pairs = [pair for pair, fits in zip(pairs, short, strict=True) if fits]
             symbols, lengths = self.alphabet.encode([pair.target for pair in pairs])

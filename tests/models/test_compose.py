@@ -1,12 +1,15 @@
 """Layers that don't fit together are found out before training, or name what doesn't fit."""
 
+from functools import partial
+
 import numpy
 import pytest
 import spacy
 from spacy import registry
 from spacy.language import Language
 from spacy.training import Example
-from thinc.api import Adam
+from thinc.api import Adam, Model, PyTorchWrapper_v3, chain
+from torch import nn
 
 from spacy_textconv.models.compose import embedding_layer
 
@@ -85,6 +88,26 @@ def test_what_gives_no_scores_to_transitions_finds_no_entities(model):
 def test_what_reads_no_documents_is_no_tok2vec(model, layer):
     with pytest.raises(ValueError, match="E067.*`tok2vec`.*`spacy.Tok2Vec.v2`"):
         registry.resolve({"model": model(tok2vec=layer)})
+
+
+SEQUENCES = {
+    "Seq2Seq": {"decoder": {"@architectures": "spacy-textconv.CausalConvDecoder.v1"}},
+    "CTCSeq2Seq": {},
+}
+
+
+@pytest.mark.parametrize("name", SEQUENCES)
+def test_an_encoder_of_ones_own_has_a_number_of_output_columns_and_none_of_input(name):
+    settings = registry.resolve(SEQUENCES[name])
+    build = partial(registry.architectures.get(f"spacy-textconv.{name}.v1"), **settings)
+    network = PyTorchWrapper_v3(nn.Linear(3, 8))
+    with pytest.raises(ValueError, match="E067.*'pytorch'.*`nI`.*`chain`"):
+        build(tok2vec=network)
+    encoder = chain(Model("read_pixels", lambda model, docs, is_train: None), network)
+    with pytest.raises(ValueError, match="E132.*'read_pixels>>pytorch'.*`nO`"):
+        build(tok2vec=encoder)
+    encoder.set_dim("nO", 8)
+    assert build(tok2vec=encoder).get_ref("tok2vec") is encoder
 
 
 @pytest.mark.parametrize(

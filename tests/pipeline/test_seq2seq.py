@@ -296,30 +296,50 @@ DECONV = {
 def test_the_rows_can_be_those_of_a_picture(model):
     """An encoder of one's own gives as many rows as it has, whatever the tokens, or a single one to
     a decoder that makes a text of one."""
+    colours = ["red", "green", "blue"]
+    nlp, made = painter(model, colours)
+    assert paint(nlp, made) == colours
+
+
+def test_a_text_that_is_too_long_for_the_decoder_is_left_out():
+    with pytest.warns(UserWarning, match="W035.* 1 of the 3.* more than 7 symbols"):
+        nlp, made = painter(DECONV, ["red", "dark green", "magenta"])
+    assert paint(nlp, made)[::2] == ["red", "magenta"]
+    with pytest.raises(ValueError, match="E162.* more than 7 symbols"):
+        painter(DECONV, ["dark green"])
+
+
+def painter(model, colours):
+    """A pipeline that is to name the colours of pictures, and its examples."""
     spacy.util.fix_random_seed(0)
     nlp = spacy.blank("en")
-    single = model is DECONV
-    model = {**model, "tok2vec": {"@architectures": "test_pixels"}}
-    config = {"model": model, "target": "_.colour", "label_smoothing": 0.0}
-    pipe = nlp.add_pipe("textconv_seq2seq", name="painter", config=config)
+    config = {
+        "model": {**model, "tok2vec": {"@architectures": "test_pixels"}},
+        "target": "_.colour",
+        "label_smoothing": 0.0,
+    }
+    nlp.add_pipe("textconv_seq2seq", name="painter", config=config)
     made = []
-    for i, colour in enumerate(["red", "green", "blue"]):
+    for i, colour in enumerate(colours):
         docs = [nlp.make_doc("picture") for _ in range(2)]
         pixels = numpy.zeros((4 + i, 3), dtype="float32")
         pixels[1 + i, i] = 1.0
-        if single:
+        if model is DECONV:
             pixels = pixels.sum(axis=0, keepdims=True)
         for doc in docs:
             doc.user_data["pixels"] = pixels
         docs[1]._.colour = colour
         made.append(Example(*docs))
     nlp.initialize(lambda: made)
+    return nlp, made
+
+
+def paint(nlp, made):
+    """What a pipeline writes for its examples after it has learned them."""
     optimizer = Adam(0.01)
     for _ in range(60):
         nlp.update(made, sgd=optimizer)
-    docs = [eg.predicted for eg in made]
-    pipe.set_annotations(docs, pipe.predict(docs))
-    assert [doc._.colour for doc in docs] == ["red", "green", "blue"]
+    return [doc._.colour for doc in nlp.pipe(eg.predicted for eg in made)]
 
 
 @pytest.mark.parametrize(

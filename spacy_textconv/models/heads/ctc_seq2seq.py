@@ -15,7 +15,7 @@ from ...generation.search import Hypothesis
 from ...generation.slots import read_sequences
 from ...generation.symbols import SPECIAL
 from ...layers import SlotDecoder, ctc_loss
-from ..compose import check_tok2vec, replace_network
+from ..compose import check_tok2vec, replace_network, rows_width
 from ..shim import gradients
 from ..wrap import converting, get_shim, tensor_to_array, to_tensor, wrap_module
 from .seq2seq import (
@@ -81,7 +81,7 @@ def build_ctc_seq2seq_v1(
         stride=stride,
         kernel_size=kernel_size,
         dilations=dilations,
-        memory_width=tok2vec.get_dim("nO"),
+        memory_width=rows_width(tok2vec),
         pad_before=pad_before,
         pad_after=pad_after,
         dropout=dropout,

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from ...generation.search import Hypothesis, search
 from ...generation.symbols import END, SPECIAL, START
-from ..compose import check_tok2vec, replace_network
+from ..compose import check_tok2vec, replace_network, rows_width
 from ..decode import (
     BuildDecoderT,
     DecoderT,
@@ -87,7 +87,7 @@ def build_seq2seq_v1(
     """
     check_decoder(decoder)
     check_tok2vec(tok2vec)
-    build_network = partial(_build_network, decoder, tok2vec.get_dim("nO"))
+    build_network = partial(_build_network, decoder, rows_width(tok2vec))
     network = build_network(SPECIAL)
     return Model(
         "seq2seq",
@@ -97,6 +97,7 @@ def build_seq2seq_v1(
         dims={"nO": None},
         refs={"tok2vec": tok2vec, "decoder": network},
         attrs={
+            "max_length": network.attrs["max_length"],
             "resize_output": partial(replace_network, build_network),
             "write": write,
             **({"attend": attend} if has_attention(network) else {}),
