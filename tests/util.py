@@ -139,3 +139,43 @@ def transition_matrix(scores: numpy.ndarray) -> numpy.ndarray:
                 else:
                     matrix[x, y] = scores[2 if after == "O" else 3, x] + scores[1, y]
     return matrix
+
+
+class Counted(numpy.ndarray):
+    """An array that counts what a GPU would be asked to do: to compute, and to tell a number."""
+
+    calls = 0
+
+    def __array_ufunc__(self, ufunc, method, *inputs, out=None, **kwargs):
+        Counted.calls += 1
+        if out is not None:
+            kwargs["out"] = tuple(array.view(numpy.ndarray) for array in out)
+        result = getattr(ufunc, method)(*map(uncounted, inputs), **kwargs)
+        return numpy.asarray(result).view(Counted)
+
+    def __array_function__(self, function, types, args, kwargs):
+        Counted.calls += 1
+        result = function(*map(uncounted, args), **kwargs)
+        return (
+            [each.view(Counted) for each in result]
+            if isinstance(result, list)
+            else result.view(Counted)
+        )
+
+    def argmax(self, **kwargs):
+        Counted.calls += 1
+        return self.view(numpy.ndarray).argmax(**kwargs).view(Counted)
+
+    def __float__(self):
+        Counted.calls += 1
+        return float(self.view(numpy.ndarray))
+
+    def __bool__(self):
+        Counted.calls += 1
+        return bool(self.view(numpy.ndarray))
+
+
+def uncounted(value):
+    if isinstance(value, (list, tuple)):
+        return [uncounted(each) for each in value]
+    return value.view(numpy.ndarray) if isinstance(value, Counted) else value

@@ -19,7 +19,7 @@ from thinc.api import Adam, Model, NumpyOps, fix_random_seed
 
 from spacy_textconv.pipeline.tagger import ConvMorphologizer, ConvTagger
 
-from ..util import examples, tok2vec
+from ..util import Counted, examples, tok2vec
 
 TAGS = ["A", "B", "NOUN"]
 MORPHS = {"": "", "POS=NOUN": "", "Case=Nom|POS=NOUN": "Case=Nom", "Case=Acc": "Case=Acc"}
@@ -255,46 +255,6 @@ def test_documents_without_tokens(factory):
     assert nlp.update(made[1:2])["pipe"] == 0.0
     loss, [gradient] = pipe.get_loss(made[1:2], [numpy.zeros((0, len(pipe.labels)), "f")])
     assert loss == 0.0 and gradient.shape == (0, len(pipe.labels))
-
-
-class Counted(numpy.ndarray):
-    """An array that counts what a GPU would be asked to do: to compute, and to tell a number."""
-
-    calls = 0
-
-    def __array_ufunc__(self, ufunc, method, *inputs, out=None, **kwargs):
-        Counted.calls += 1
-        if out is not None:
-            kwargs["out"] = tuple(array.view(numpy.ndarray) for array in out)
-        result = getattr(ufunc, method)(*map(uncounted, inputs), **kwargs)
-        return numpy.asarray(result).view(Counted)
-
-    def __array_function__(self, function, types, args, kwargs):
-        Counted.calls += 1
-        result = function(*map(uncounted, args), **kwargs)
-        return (
-            [each.view(Counted) for each in result]
-            if isinstance(result, list)
-            else result.view(Counted)
-        )
-
-    def argmax(self, **kwargs):
-        Counted.calls += 1
-        return self.view(numpy.ndarray).argmax(**kwargs).view(Counted)
-
-    def __float__(self):
-        Counted.calls += 1
-        return float(self.view(numpy.ndarray))
-
-    def __bool__(self):
-        Counted.calls += 1
-        return bool(self.view(numpy.ndarray))
-
-
-def uncounted(value):
-    if isinstance(value, (list, tuple)):
-        return [uncounted(each) for each in value]
-    return value.view(numpy.ndarray) if isinstance(value, Counted) else value
 
 
 def count_calls(component, labels, copies):
