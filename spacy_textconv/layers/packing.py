@@ -11,8 +11,10 @@ from dataclasses import dataclass
 from itertools import accumulate
 from typing import List, Optional, Sequence, Tuple
 
+import numpy
 import torch
 import torch.nn.functional as F
+from numpy import ndarray
 from torch import Tensor, nn
 
 # A buffer has at least so many rows. Convolutions of very few rows take other kernels, which round
@@ -59,6 +61,17 @@ def needed_gap(gap: int, longest: int, stride: int = 1) -> int:
     """Limit a gap by the longest document: no row of it sees further into itself than that, however
     far a network looks, not even if it makes `stride` rows of each row first."""
     return min(gap, -(-max(longest * stride - 1, 0) // stride))
+
+
+def ranges(starts: ndarray, lengths: ndarray) -> ndarray:
+    """Count up from several numbers, one range after the other.
+
+    starts (ndarray): The first number of each range. *Shape:* (ranges,)
+    lengths (ndarray): How many numbers each range has; may be 0. *Shape:* (ranges,)
+    RETURNS (ndarray): *Shape:* (numbers of all ranges,)
+    """
+    before = lengths.cumsum() - lengths
+    return numpy.repeat(starts - before, lengths) + numpy.arange(lengths.sum())
 
 
 class Packing:

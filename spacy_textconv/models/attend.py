@@ -19,6 +19,7 @@ from ..layers import (
 )
 from ..layers.pooling import make_pooling
 from .compose import check_arrays, has_blocks, reads_documents
+from .rows import flatten_rows
 from .types import AttendT, EmbedT
 from .wrap import (
     converting,
@@ -227,13 +228,10 @@ def join_rows(model: AttendT, Xs: Sequence[Floats2d]) -> Tuple[Tensor, Tensor]:
     """
     check_arrays(model, Xs)
     width = model.get_dim("nI")
-    parts = [model.ops.alloc2f(0, width)]
     for X in Xs:
         if len(X) and X.shape[1] != width:
             raise ValueError(Errors.E031.format(width=width, actual=X.shape[1]))
-        # Some embedding layers give an empty document no columns either.
-        parts.append(cast(Floats2d, X.reshape((len(X), width))))
-    x = to_tensor(model, model.ops.xp.concatenate(parts).astype("float32", copy=False))
+    x = to_tensor(model, flatten_rows(model.ops, Xs, width).astype("float32", copy=False))
     return x, torch.tensor([len(X) for X in Xs], dtype=torch.long, device=x.device)
 
 

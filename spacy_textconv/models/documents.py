@@ -14,6 +14,7 @@ from ..errors import Errors
 from ..layers import MergeablePooling, PackedStack, Slice, WordEmbedding, slice_documents
 from .attend import join_rows
 from .compose import check_vectors
+from .rows import Rows, flatten_rows
 from .types import AttendT, ClassifyT, EmbedT
 from .wrap import get_module, get_shim, no_backprop
 
@@ -67,7 +68,9 @@ def forward(
     def backprop(dY: Floats2d) -> List[Doc]:
         dYs = xp.split(dY, stops, axis=1)
         dXs = [bp_attend(part) for bp_attend, part in zip(bp_attends, dYs, strict=True)]
-        return bp_tok2vec([sum(parts) for parts in zip(*dXs, strict=True)])
+        width = Xs[0].shape[1] if Xs else 0
+        dX = sum(flatten_rows(model.ops, dX, width) for dX in dXs)
+        return bp_tok2vec(Rows(cast(Floats2d, dX), [len(X) for X in Xs]))
 
     return Y, backprop
 

@@ -1,11 +1,12 @@
 """The second step: vectors of tokens by themselves to vectors of tokens in context."""
 
 from functools import partial
-from typing import Any, Callable, List, Literal, Optional, Sequence, Tuple, cast
+from typing import Callable, Iterator, List, Literal, NamedTuple, Optional, Tuple, cast
 
+import numpy
+import torch
 from thinc.api import Model
 from thinc.types import Floats2d
-from thinc.util import torch2xp
 from torch import Tensor
 
 from ..errors import Errors
@@ -14,13 +15,14 @@ from ..layers import (
     DilatedStack,
     PackedStack,
     Packing,
-    Slice,
     slice_documents,
 )
+from ..layers.packing import ranges
 from .compose import check_arrays
+from .rows import flatten_rows
 from .shim import BackpropT, gradients
 from .types import EncoderForwardT, EncoderT
-from .wrap import apply_module, get_shim, no_backprop, to_tensor, wrap_module
+from .wrap import apply_module, get_shim, no_backprop, split_rows, to_tensor, wrap_module
 
 # Prediction works through a batch in slices of about this many numbers for each buffer, small
 # enough for the caches of a CPU, large enough to fill a GPU.
@@ -162,77 +164,84 @@ def forward(model: EncoderT, Xs: List[Floats2d], is_train: bool) -> EncoderForwa
 
 def _forward_train(model: EncoderT, Xs: List[Floats2d]) -> EncoderForwardT:
     lengths = [len(X) for X in Xs]
-    empty = model.ops.alloc2f(0, model.get_dim("nO"))
-    Ys = [empty] * len(Xs)
-    passes: List[Tuple[List[int], Packing, BackpropT]] = []
+    x = _join(model, Xs)
+    y = x.new_empty(len(x), model.get_dim("nO"))
+    passes: List[Tuple[_Group, BackpropT]] = []
     # No document is cut: it is not longer than its context.
     longest = max(lengths, default=0)
-    for group in _slice(model, lengths, reach=(longest, longest)):
-        documents = [part.document for part in group]
-        packing = _packing(model, group)
-        x = _pack(model, [Xs[i] for i in documents], packing)
-        Y, torch_backprop = apply_module(model, [x, packing], is_train=True)
-        passes.append((documents, packing, torch_backprop))
-        for i, rows in zip(documents, _unpack(Y, packing), strict=True):
-            Ys[i] = rows
+    for group in _groups(model, lengths, reach=(longest, longest)):
+        Y, torch_backprop = apply_module(model, [group.pack(x), group.packing], is_train=True)
+        group.unpack(cast(Tensor, Y), y)
+        passes.append((group, torch_backprop))
 
     def backprop(dYs: List[Floats2d]) -> List[Floats2d]:
-        dXs = [empty] * len(dYs)
-        for documents, packing, torch_backprop in passes:
-            dX, _ = torch_backprop(_pack(model, [dYs[i] for i in documents], packing))
-            for i, rows in zip(documents, _unpack(dX, packing), strict=True):
-                dXs[i] = rows
-        return dXs
+        dy = _join(model, dYs)
+        dx = torch.empty_like(x)
+        for group, torch_backprop in passes:
+            dX, _ = torch_backprop(group.pack(dy))
+            group.unpack(cast(Tensor, dX), dx)
+        return split_rows(dx, lengths)
 
-    return Ys, backprop
+    return split_rows(y, lengths), backprop
 
 
 def _predict(model: EncoderT, Xs: List[Floats2d]) -> List[Floats2d]:
     lengths = [len(X) for X in Xs]
-    Ys = [model.ops.alloc2f(0, model.get_dim("nO"))] * len(Xs)
-    for group in _slice(model, lengths, reach=_stack(model).reach):
-        packing = _packing(model, group)
-        rows = [Xs[part.document][part.context_start : part.context_stop] for part in group]
-        Y, _ = apply_module(model, [_pack(model, rows, packing), packing], is_train=False)
-        for part, encoded in zip(group, _unpack(Y, packing), strict=True):
-            first = part.start - part.context_start
-            wanted = encoded[first : first + part.stop - part.start]
-            if len(wanted) == lengths[part.document]:
-                # A view, as those of spaCy's encoders are.
-                Ys[part.document] = wanted
-                continue
-            if not len(Ys[part.document]):
-                shape = lengths[part.document], model.get_dim("nO")
-                Ys[part.document] = model.ops.alloc2f(*shape, zeros=False)
-            Ys[part.document][part.start : part.stop] = wanted
-    return Ys
+    x = _join(model, Xs)
+    y = x.new_empty(len(x), model.get_dim("nO"))
+    for group in _groups(model, lengths, reach=_stack(model).reach):
+        Y, _ = apply_module(model, [group.pack(x), group.packing], is_train=False)
+        group.unpack(cast(Tensor, Y), y)
+    return split_rows(y, lengths)
 
 
-def _slice(model: EncoderT, lengths: List[int], reach: Tuple[int, int]) -> List[List[Slice]]:
-    stack = _stack(model)
-    size = SLICE_SIZE["cpu" if get_shim(model).device.type == "cpu" else "gpu"]
-    return slice_documents(lengths, max_rows=size // stack.buffer_width, gap=stack.gap, reach=reach)
+def _join(model: EncoderT, Xs: List[Floats2d]) -> Tensor:
+    """Lay the rows of documents end to end."""
+    rows = flatten_rows(model.ops, Xs, model.get_dim("nI"))
+    return to_tensor(model, rows.astype("float32", copy=False))
 
 
-def _packing(model: EncoderT, group: Sequence[Slice]) -> Packing:
-    return Packing([len(part) for part in group], _stack(model).gap, get_shim(model).device)
+class _Group(NamedTuple):
+    """Where the rows of some slices are, in the buffer of a network and among the rows of all
+    documents, which lie end to end.
+
+    packing (Packing): How the buffer is made.
+    sources (Tensor): The row of a document for each row of the buffer; any for those of the gap.
+        *Shape:* (rows of the buffer,)
+    places (Tensor): The rows of the buffer whose output is wanted. *Shape:* (wanted rows,)
+    targets (Tensor): The rows of documents that they are for. *Shape:* (wanted rows,)
+    """
+
+    packing: Packing
+    sources: Tensor
+    places: Tensor
+    targets: Tensor
+
+    def pack(self, x: Tensor) -> Tensor:
+        """Fill a buffer with rows of documents."""
+        return self.packing.clear_gap_(x.index_select(0, self.sources))
+
+    def unpack(self, packed: Tensor, x: Tensor) -> None:
+        """Write the wanted rows of a buffer into those of documents."""
+        x.index_copy_(0, self.targets, packed.index_select(0, self.places))
 
 
-def _pack(model: EncoderT, Xs: Sequence[Floats2d], packing: Packing) -> Tensor:
-    xp, width = model.ops.xp, model.get_dim("nI")
-    gap = xp.zeros((packing.gap, width), dtype="float32")
-    parts: List[Floats2d] = []
-    for X in Xs:
-        # Some embedding layers give an empty document no columns either.
-        parts += (cast(Floats2d, X.reshape((len(X), width))), gap)
-    used = packing.starts[-1] + packing.lengths[-1]
-    parts[-1] = xp.zeros((packing.rows - used, width), dtype="float32")
-    return to_tensor(model, xp.concatenate(parts).astype("float32", copy=False))
-
-
-def _unpack(Y: Any, packing: Packing) -> List[Floats2d]:
-    rows = cast(Floats2d, torch2xp(Y))
-    return [
-        rows[start : start + length]
-        for start, length in zip(packing.starts, packing.lengths, strict=True)
-    ]
+def _groups(model: EncoderT, lengths: List[int], reach: Tuple[int, int]) -> Iterator[_Group]:
+    stack, device = _stack(model), get_shim(model).device
+    max_rows = SLICE_SIZE["cpu" if device.type == "cpu" else "gpu"] // stack.buffer_width
+    offsets = numpy.cumsum(lengths) - lengths
+    for slices in slice_documents(lengths, max_rows=max_rows, gap=stack.gap, reach=reach):
+        packing = Packing([len(part) for part in slices], stack.gap, device)
+        offset = offsets[[part.document for part in slices]]
+        start, stop, context_start, context_stop = numpy.array(
+            [(part.start, part.stop, part.context_start, part.context_stop) for part in slices]
+        ).T
+        first_place = numpy.array(packing.starts)
+        sources = numpy.zeros(packing.rows, dtype="int64")
+        read = context_stop - context_start
+        sources[ranges(first_place, read)] = ranges(offset + context_start, read)
+        places = ranges(first_place + start - context_start, stop - start)
+        targets = ranges(offset + start, stop - start)
+        # All in one copy.
+        index = torch.from_numpy(numpy.concatenate([sources, places, targets])).to(device)
+        yield _Group(packing, *index.split([len(sources), len(places), len(targets)]))

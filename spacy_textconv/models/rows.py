@@ -12,26 +12,26 @@ class Rows(List[Floats2d]):
     """A list of the rows of each document, which remembers the array that it was split from: the
     next layer needs no copy to bring them together again. Other layers see a list like any other.
 
-    joined (Floats2d): The rows of all documents, end to end. *Shape:* (rows, width)
+    flat (Floats2d): The rows of all documents, end to end. *Shape:* (rows, width)
     lengths (Sequence[int]): How many of them each document has.
     """
 
-    def __init__(self, joined: Floats2d, lengths: Sequence[int]):
+    def __init__(self, flat: Floats2d, lengths: Sequence[int]):
         stops = accumulate(lengths)
         super().__init__(
-            joined[stop - length : stop] for stop, length in zip(stops, lengths, strict=True)
+            flat[stop - length : stop] for stop, length in zip(stops, lengths, strict=True)
         )
-        self._joined = joined
+        self._flat = flat
         self._views = tuple(self)
 
     @property
-    def joined(self) -> Optional[Floats2d]:
+    def flat(self) -> Optional[Floats2d]:
         """The array, or None if the list has been given other items since."""
         unchanged = len(self) == len(self._views) and all(map(is_, self, self._views))
-        return self._joined if unchanged else None
+        return self._flat if unchanged else None
 
 
-def join_rows(ops: Ops, Xs: Sequence[Floats2d], width: int) -> Floats2d:
+def flatten_rows(ops: Ops, Xs: Sequence[Floats2d], width: int) -> Floats2d:
     """Lay the rows of documents end to end.
 
     ops (Ops): What to compute with.
@@ -40,9 +40,9 @@ def join_rows(ops: Ops, Xs: Sequence[Floats2d], width: int) -> Floats2d:
     RETURNS (Floats2d): All rows, which may be those of the documents themselves rather than a copy.
         *Shape:* (rows, width)
     """
-    joined = Xs.joined if isinstance(Xs, Rows) else None
-    if joined is not None:
-        return joined
+    flat = Xs.flat if isinstance(Xs, Rows) else None
+    if flat is not None:
+        return flat
     # Some embedding layers give an empty document no columns.
     filled = [X for X in Xs if len(X)]
     return cast(Floats2d, ops.xp.concatenate(filled)) if filled else ops.alloc2f(0, width)

@@ -15,8 +15,10 @@ from torch import Tensor
 from ..checks import check_choice
 from ..errors import Errors
 from ..layers import CharacterEmbedding
+from ..layers.packing import ranges
 from .compose import check_documents, reads_documents
 from .features import code_points, hash_rows, reading_strings
+from .rows import Rows, flatten_rows
 from .types import EmbedT, EncoderT
 from .wrap import converting, get_shim, tensor_to_rows, wrap_module
 
@@ -116,21 +118,20 @@ def _pool_tokens(
     model: EmbedT, docs: List[Doc], Xs: List[Floats2d]
 ) -> Tuple[List[Floats2d], Callable[[List[Floats2d]], List[Floats2d]]]:
     """Join the vectors of each token's characters; those of the spaces between are left out."""
-    ops, xp = model.ops, model.ops.xp
+    ops = model.ops
     lengths = [len(X) for X in Xs]
-    X = cast(Floats2d, xp.concatenate(Xs))
+    X = flatten_rows(ops, Xs, model.get_dim("nO"))
     rows, sizes = _characters_of_tokens(docs, lengths)
     index = ops.asarray1i(cast(Ints1d, rows), dtype="int64")
     counts = ops.asarray1i(cast(Ints1d, sizes), dtype="int32")
     Y, unpool = _reduce(ops, model.attrs["pooling"], cast(Floats2d, X[index]), counts)
-    stops = list(accumulate(len(doc) for doc in docs))[:-1]
 
     def backprop(dYs: List[Floats2d]) -> List[Floats2d]:
-        dX = xp.zeros_like(X)
-        dX[index] = unpool(xp.concatenate(dYs))
-        return xp.split(dX, list(accumulate(lengths))[:-1])
+        dX = ops.xp.zeros_like(X)
+        dX[index] = unpool(flatten_rows(ops, dYs, X.shape[1]))
+        return Rows(dX, lengths)
 
-    return xp.split(Y, stops), backprop
+    return Rows(Y, [len(doc) for doc in docs]), backprop
 
 
 def _characters_of_tokens(
@@ -143,9 +144,7 @@ def _characters_of_tokens(
         for doc, offset in zip(docs, offsets, strict=True)
     ]
     starts, sizes = numpy.concatenate(spans).T
-    # The first row of each token, less the number of rows before it, plus the number of the row.
-    rows = numpy.repeat(starts - (sizes.cumsum() - sizes), sizes) + numpy.arange(sizes.sum())
-    return rows, sizes
+    return ranges(starts, sizes), sizes
 
 
 def _reduce(

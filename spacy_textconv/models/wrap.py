@@ -1,7 +1,6 @@
 """A torch module and two converters as a layer of Thinc."""
 
 from functools import partial
-from itertools import accumulate
 from typing import Any, Callable, Dict, List, NoReturn, Optional, Sequence, Tuple, cast
 
 from thinc.api import Model
@@ -10,6 +9,7 @@ from thinc.util import torch2xp, xp2torch
 from torch import Tensor, nn
 
 from ..errors import Errors
+from .rows import Rows, flatten_rows
 from .shim import BackpropT, OutputsT, TorchShim, gradients
 
 ForwardT = Callable[[Model, Any, bool], Tuple[Any, Callable[[Any], Any]]]
@@ -148,7 +148,7 @@ def tensor_to_rows(
     """Convert the output of a layer that gives out as many rows for each document as it has of
     what came in."""
     Ys = split_rows(Y, [len(x) for x in X])
-    return Ys, lambda dYs: [to_tensor(model, model.ops.xp.concatenate(dYs))]
+    return Ys, lambda dYs: [to_tensor(model, flatten_rows(model.ops, dYs, Y.shape[1]))]
 
 
 def split_rows(Y: Tensor, lengths: Sequence[int]) -> List[Floats2d]:
@@ -156,8 +156,6 @@ def split_rows(Y: Tensor, lengths: Sequence[int]) -> List[Floats2d]:
 
     Y (Tensor): The rows. *Shape:* (rows, width)
     lengths (Sequence[int]): How many of them each document has.
-    RETURNS (List[Floats2d]): Views of the rows.
+    RETURNS (List[Floats2d]): Views of the rows, with what they are views of.
     """
-    rows = cast(Floats2d, torch2xp(Y))
-    stops = accumulate(lengths)
-    return [rows[stop - length : stop] for stop, length in zip(stops, lengths, strict=True)]
+    return Rows(cast(Floats2d, torch2xp(Y)), lengths)

@@ -15,7 +15,7 @@ from thinc.api import Model, Optimizer, set_dropout_rate
 from thinc.types import Floats2d
 
 from ..models.listener import ConvTok2VecListener
-from ..models.rows import Rows, join_rows
+from ..models.rows import Rows, flatten_rows
 
 
 @Language.factory(
@@ -69,7 +69,7 @@ class ConvTok2Vec(Tok2Vec):
 
         def collect(d_vectors: List[Floats2d]) -> List[Doc]:
             width = vectors[0].shape[1]
-            gradients.append(join_rows(self.model.ops, d_vectors, width))
+            gradients.append(flatten_rows(self.model.ops, d_vectors, width))
             losses[self.name] += float(self.model.ops.xp.sum(gradients[-1] ** 2))
             return []
 

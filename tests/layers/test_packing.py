@@ -1,3 +1,4 @@
+import numpy
 import pytest
 import torch
 from hypothesis import given
@@ -5,7 +6,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from spacy_textconv.layers import Packing, slice_documents
-from spacy_textconv.layers.packing import MIN_ROWS, PaddedLinear, round_rows
+from spacy_textconv.layers.packing import MIN_ROWS, PaddedLinear, ranges, round_rows
 
 lengths = st.lists(st.integers(0, 40), min_size=1, max_size=12)
 
@@ -129,3 +130,10 @@ def test_a_long_document_does_not_set_the_gap_of_many_short_ones():
     groups = slice_documents(lengths, max_rows=1000, gap=800, reach=(800, 800))
     rows = [Packing([len(part) for part in group], 800).rows for group in groups]
     assert sum(rows) < 1.1 * (900 + 1000 * (6 + 5))
+
+
+@given(st.lists(st.tuples(st.integers(0, 9), st.integers(0, 4))))
+def test_ranges_are_counted_one_after_the_other(given_ranges):
+    starts, sizes = numpy.array(given_ranges, dtype="int64").reshape(-1, 2).T
+    expected = [number for start, size in given_ranges for number in range(start, start + size)]
+    assert ranges(starts, sizes).tolist() == expected
