@@ -1,4 +1,6 @@
+import os
 import re
+from contextlib import contextmanager
 from dataclasses import replace
 from importlib import import_module
 from math import prod
@@ -9,8 +11,10 @@ from types import SimpleNamespace
 import pytest
 import spacy
 import srsly
+import torch
 from spacy.tokens import DocBin, Span
 from spacy.util import load_config
+from thinc.api import get_current_ops, set_current_ops
 from weasel.util import load_project_config
 
 from ..util import examples
@@ -19,6 +23,7 @@ from .util import ROOT
 SCRIPTS = ROOT / "projects" / "benchmark_speed" / "scripts"
 PEERS = ROOT / "projects" / "tagging" / "configs"
 NER_PEER = ROOT / "projects" / "ner" / "configs" / "spacy_ner.cfg"
+TEXT_PEERS = sorted((ROOT / "projects" / "textcat" / "configs").glob("*.cfg"))
 CONTESTANTS = ["textconv", "spacy_cnn", "spacy_bilstm"]
 RECOGNIZERS = ["textconv_ner", "spacy_ner"]
 ENCODERS = [
@@ -32,14 +37,31 @@ def scripts():
     """The scripts, which import each other."""
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(SCRIPTS)
-        names = ["measure", "memory", "report", "pipelines"]
+        names = ["contestants", "measure", "memory", "report", "pipelines"]
         yield SimpleNamespace(**{name: import_module(name) for name in names})
 
 
 @pytest.fixture(scope="module")
-def metrics(scripts, tmp_path_factory):
-    """What one measurement at toy size has written, with made-up memory, because processes start
-    slowly."""
+def in_process(scripts):
+    """Lets all pipelines be in this process, because others start slowly."""
+
+    @contextmanager
+    def enter(paths, corpus, lang, device):
+        ops = get_current_ops()
+        contestant = scripts.contestants.Contestant
+        yield {name: contestant(path, corpus, lang, device) for name, path in paths.items()}
+        set_current_ops(ops)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(scripts.measure, "enter", enter)
+        patch.setattr(scripts.pipelines, "enter", enter)
+        patch.setattr(scripts.measure, "measure_peaks", made_up_peaks)
+        yield
+
+
+@pytest.fixture(scope="module")
+def metrics(scripts, in_process, tmp_path_factory):
+    """What one measurement at toy size has written."""
     folder = tmp_path_factory.mktemp("speed")
     nlp = spacy.blank("en")
     docs = [example.reference for example in examples(nlp)]
@@ -47,18 +69,16 @@ def metrics(scripts, tmp_path_factory):
     for doc in docs:
         doc.ents = [Span(doc, t.i, t.i + 1, label="PER") for t in doc if t.text == "Anna"]
     DocBin(docs=docs).to_disk(folder / "entities.spacy")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(scripts.measure, "measure_peaks", made_up_peaks)
-        scripts.measure.main(
-            folder / "corpus.spacy",
-            folder / "metrics" / "speed-1.json",
-            ours=[f"textconv={ROOT / 'configs' / 'tagger.cfg'}"],
-            peer=[f"{name}={PEERS / name}.cfg" for name in ("spacy_cnn", "spacy_bilstm")],
-            ner_corpus=folder / "entities.spacy",
-            ner=[f"textconv_ner={ROOT / 'configs' / 'ner.cfg'}"],
-            ner_peer=f"spacy_ner={NER_PEER}",
-            quick=True,
-        )
+    scripts.measure.main(
+        folder / "corpus.spacy",
+        folder / "metrics" / "speed-1.json",
+        ours=[f"textconv={ROOT / 'configs' / 'tagger.cfg'}"],
+        peer=[f"{name}={PEERS / name}.cfg" for name in ("spacy_cnn", "spacy_bilstm")],
+        ner_corpus=folder / "entities.spacy",
+        ner=[f"textconv_ner={ROOT / 'configs' / 'ner.cfg'}"],
+        ner_peer=f"spacy_ner={NER_PEER}",
+        quick=True,
+    )
     return folder / "metrics" / "speed-1.json"
 
 
@@ -104,7 +124,7 @@ def test_ratios_are_those_of_the_rates(result):
 
 def test_shares_are_those_of_the_matrix_product(scripts, result):
     for name, cell in result["encoders"].items():
-        share = cell["rate"] * scripts.measure.FLOP[name] / result["ceilings"]["flop_rate"]
+        share = cell["rate"] * scripts.measure.FLOP[name] / result["ceilings"]["torch_product"]
         assert cell["share"] == pytest.approx(share)
 
 
@@ -119,17 +139,21 @@ def test_operations_are_twice_the_weights(scripts, name):
     assert scripts.measure.FLOP[name] == 2 * sum(matrices)
 
 
-def test_no_word_comes_twice_in_a_pass(scripts):
+def test_no_word_comes_twice_in_a_pass(scripts, tmp_path):
     nlp = spacy.blank("en")
-    docs = [example.reference for example in examples(nlp)]
-    contestants = {name: SimpleNamespace(docs=docs) for name in CONTESTANTS}
-    seen = {name: [] for name in CONTESTANTS}
-    for words, calls in scripts.measure.one_pass(contestants, lambda _, batch: batch, 5, 100):
-        assert {sum(map(len, batch)) for batch in calls.values()} == {words}
-        for name, batch in calls.items():
-            seen[name] += batch
-    for batches in seen.values():
-        assert sorted(map(id, batches)) == sorted(map(id, docs))
+    docs = [example.reference for example in examples(nlp)] * 3
+    DocBin(docs=docs).to_disk(tmp_path / "corpus.spacy")
+    contestant = scripts.contestants.Contestant(
+        ROOT / "configs" / "tagger_small.cfg",
+        tmp_path / "corpus.spacy",
+        "en",
+        scripts.contestants.Device(threads=1),
+    )
+    for _ in range(2):
+        turns = scripts.measure.measure_pass({"a": contestant}, "tokenizer", 5, 100)["a"]
+        assert sum(words for words, _ in turns) == sum(map(len, docs))
+        assert len(turns) > 1 and all(seconds > 0 for _, seconds in turns)
+    assert len(scripts.measure.measure_pass({"a": contestant}, "train", 5, 2)["a"]) == 2
 
 
 def test_an_encoder_that_is_too_slow_sits_out(scripts):
@@ -157,6 +181,26 @@ def test_an_encoder_that_fails_sits_out(scripts, monkeypatch):
 def test_lengths_make_the_number_of_words(scripts):
     assert scripts.measure.lengths_up_to(10, [3, 4]) == [3, 4, 3]
     assert scripts.measure.lengths_up_to(4, [3]) == [3, 1]
+
+
+@pytest.mark.slow
+def test_each_pipeline_has_a_process_of_its_own(scripts, tmp_path):
+    nlp = spacy.blank("en")
+    docs = [example.reference for example in examples(nlp)]
+    DocBin(docs=docs).to_disk(tmp_path / "corpus.spacy")
+    paths = {"ours": ROOT / "configs" / "tagger_small.cfg", "theirs": PEERS / "spacy_cnn.cfg"}
+    device = scripts.contestants.Device(threads=2, numpy_product=True)
+    arguments = (paths, tmp_path / "corpus.spacy", "en", device)
+    with scripts.contestants.enter(*arguments) as contestants:
+        pids = {
+            contestant.executor.submit(os.getpid).result() for contestant in contestants.values()
+        }
+        assert len(pids | {os.getpid()}) == 3
+        for contestant in contestants.values():
+            assert contestant.executor.submit(torch.get_num_threads).result() == 2
+            assert contestant.product_rate() > 0
+        parts = scripts.measure.measure_parts(contestants, "theirs", scripts.measure.QUICK, 1)
+    assert parts["pipe_docs"]["theirs"]["ratio"] == 1.0
 
 
 @pytest.mark.slow
@@ -197,6 +241,28 @@ def test_the_report_has_the_same_numbers(scripts, metrics, result, tmp_path):
     pictures = re.findall(r"!\[.*?\]\((.*?)\)", text)
     assert len(pictures) == 6
     assert all((tmp_path / "report" / path).is_file() for path in pictures)
+
+
+def test_the_report_has_a_column_with_numpys_matrix_product(scripts, metrics, result, tmp_path):
+    # Of pipelines alone.
+    other = {key: result[key] for key in result if key not in ("encoders", "scaling", "memory")}
+    other["machine"] = {**result["machine"], "numpy_product": True}
+    other["ceilings"] = {"tokenizer": 10.0, "thinc_product": 2e9}
+    srsly.write_json(tmp_path / "numpy.json", other)
+    text = write_report(scripts, [metrics, tmp_path / "numpy.json"], tmp_path, tmp_path)
+    text = re.sub(" +", " ", text)
+    assert "| 1 thread | ratio | 1 thread with numpy | ratio |" in text
+    products = [result["ceilings"][key] / 1e9 for key in ("thinc_product", "torch_product")]
+    assert f"| Matrix product of Thinc's layers, GFLOP/s | {products[0]:,.0f} | 2 |" in text
+    assert f"| Matrix product of torch, GFLOP/s | {products[1]:,.0f} | – |" in text
+
+
+@pytest.mark.parametrize("with_numpy", [False, True])
+def test_thinc_multiplies_with_numpy_if_asked_to(scripts, with_numpy):
+    ops = get_current_ops()
+    scripts.contestants.Device(threads=1, numpy_product=with_numpy).use()
+    used, _ = get_current_ops(), set_current_ops(ops)
+    assert used.use_blis is not with_numpy
 
 
 def test_who_has_not_been_evaluated_is_left_out_and_named(scripts, tmp_path, capsys):
@@ -254,26 +320,42 @@ def test_the_recognizers_that_are_compared_are_those_of_the_ner_project():
     assert compared == {"textconv_ner": ner["vars"]["config"], peer: f"../ner/configs/{peer}.cfg"}
 
 
-def test_text_classifiers_take_turns(scripts, tmp_path, capsys):
+def test_the_classifiers_that_are_compared_are_those_of_the_textcat_project():
+    benchmark, textcat = (
+        load_project_config(ROOT / "projects" / name) for name in ("benchmark_speed", "textcat")
+    )
+    peers = dict(re.findall(r"(\w+)=(\S+\.cfg)", benchmark["vars"]["text_peers"]))
+    assert next(iter(peers)) == textcat["vars"]["peer"]
+    assert peers == {path.stem: f"../textcat/configs/{path.name}" for path in TEXT_PEERS}
+    commands = {command["name"]: command["script"][0] for command in benchmark["commands"]}
+    assert f"textconv={textcat['vars']['config']}" in commands["measure_sentences"]
+    # The config that `projects/textcat` names for the reviews.
+    assert "--vars.data polarity --vars.config ../../configs/textcat_long.cfg" in (
+        ROOT / "projects" / "textcat" / "project.yml"
+    ).read_text(encoding="utf8")
+    assert "textconv=../../configs/textcat_long.cfg" in commands["measure_reviews"]
+
+
+def test_text_classifiers_take_turns(scripts, in_process, tmp_path, capsys):
     nlp = spacy.blank("en")
     docs = [example.reference for example in examples(nlp)]
     for i, doc in enumerate(docs):
         doc.cats = {"even": float(i % 2 == 0), "odd": float(i % 2 == 1)}
     DocBin(docs=docs).to_disk(tmp_path / "corpus.spacy")
     scripts.pipelines.main(
+        tmp_path / "corpus.spacy",
         tmp_path / "metrics" / "texts.json",
-        corpus=[f"{name}={tmp_path / 'corpus.spacy'}" for name in ("short", "long")],
         ours=f"textconv={ROOT / 'configs' / 'textcat.cfg'}",
-        peer=[f"spacy_cnn={ROOT / 'projects' / 'textcat' / 'configs' / 'spacy_cnn.cfg'}"],
+        peer=[f"{path.stem}={path}" for path in TEXT_PEERS],
         threads=[1],
         quick=True,
     )
-    (result,) = srsly.read_json(tmp_path / "metrics" / "texts.json")
+    results = srsly.read_json(tmp_path / "metrics" / "texts.json")
+    assert [result["machine"]["numpy_product"] for result in results] == [False, True]
     text = (tmp_path / "metrics" / "texts.md").read_text(encoding="utf8")
     assert text.strip() in capsys.readouterr().out
-    for name in ("short", "long"):
-        assert set(result[name]) == set(scripts.pipelines.PARTS)
-        for part, title in scripts.pipelines.PARTS.items():
-            assert list(result[name][part]) == ["spacy_cnn", "textconv"]
-            for key, cell in result[name][part].items():
-                assert f"| {title} | {key} | {cell['rate']:,.0f} | {cell['ratio']:.2f} |" in text
+    for part, title in scripts.pipelines.PARTS.items():
+        for name in [*(path.stem for path in TEXT_PEERS), "textconv"]:
+            cells = [result["parts"][part][name] for result in results]
+            numbers = " | ".join(f"{cell['rate']:,.0f} | {cell['ratio']:.2f}" for cell in cells)
+            assert f"| {title} | {name} | {numbers} |" in re.sub(" +", " ", text)

@@ -4,38 +4,39 @@ Everything is written to one JSON file, which report.py makes tables and picture
 """
 
 import platform
-import time
-from collections import defaultdict, deque
+from collections import defaultdict
 from dataclasses import dataclass
 from functools import partial
 from itertools import accumulate, cycle, islice, pairwise
 from pathlib import Path
 from statistics import median
-from typing import Annotated, Any, Callable, Dict, Iterable, Iterator, List, Optional, Tuple
+from typing import Annotated, Any, Dict, List, Optional, Tuple
 
 import numpy
 import spacy
 import srsly
 import torch
 import typer
-from memory import can_measure, measure_peaks, use_device, workloads
+from contestants import (
+    MATRIX_PRODUCTS,
+    MATRIX_SHAPE,
+    PREDICTION,
+    Call,
+    Contestant,
+    Device,
+    Turn,
+    enter,
+    seconds,
+)
+from memory import can_measure, measure_peaks, workloads
 from spacy import registry
-from spacy.language import Language
-from spacy.schemas import ConfigSchemaTraining
-from spacy.tokens import Doc, DocBin
-from spacy.training import Example
-from spacy.training.batchers import minibatch_by_words
-from spacy.training.initialize import init_nlp
-from spacy.util import load_config
-from thinc.api import Model, Optimizer, get_current_ops
+from spacy.tokens import DocBin
+from thinc.api import Model, get_current_ops
 from thinc.types import Floats2d
 from wasabi import msg
 
-Call = Callable[[], object]
-# The words of a round, and what each contestant is to do with them
-Round = Tuple[int, Dict[str, Call]]
-# The words and the seconds that one of them took
-Turn = Tuple[int, float]
+# Parts of prediction that entity recognizers are timed with
+ENTITIES = ["pipe_docs", "pipe_text"]
 
 # The encoders by themselves: the first two are ours, the third is what the others are compared to.
 DILATED, BFLOAT16 = "DilatedConvEncoder", "DilatedConvEncoder, mixed precision"
@@ -77,8 +78,6 @@ FLOP = {
     # Gates of half the width x the input and the state, in 2 directions and 2 layers
     BILSTM: 2 * (4 * 64) * (128 + 64) * 2 * 2,
 }
-MATRIX_SHAPE = (4096, 384, 128)
-MATRIX_PRODUCTS = 20
 
 
 @dataclass(frozen=True)
@@ -136,56 +135,17 @@ QUICK = Sizes(
 )
 
 
-@dataclass(frozen=True)
-class Contestant:
-    """A pipeline, the annotated corpus in its vocabulary, and how its config trains it."""
+def take_turns(words: int, calls: Dict[str, Call], rounds: int) -> Dict[str, List[Turn]]:
+    """Let all encoders have their turn in each round, so that what else the machine does slows all
+    of them.
 
-    nlp: Language
-    docs: List[Doc]
-    optimizer: Optimizer
-    dropout: float
-
-
-def build(path: Path, corpus: Path, lang: str) -> Contestant:
-    """Initialize the pipeline of a config on a corpus.
-
-    path (Path): The config.
-    corpus (Path): Annotated documents, in a .spacy file.
-    lang (str): The language of the pipeline.
-    RETURNS (Contestant): What takes part.
-    """
-    overrides = {"paths.train": str(corpus), "paths.dev": str(corpus), "nlp.lang": lang}
-    nlp = init_nlp(load_config(path, overrides=overrides))
-    settings = nlp.config.interpolate()["training"]
-    training = registry.resolve(settings, schema=ConfigSchemaTraining)
-    docs = list(DocBin().from_disk(corpus).get_docs(nlp.vocab))
-    return Contestant(nlp, docs, training["optimizer"], training["dropout"])
-
-
-def seconds(call: Call) -> float:
-    """Time a call, with all that it leaves to a GPU."""
-    synchronize()
-    start = time.perf_counter()
-    call()
-    synchronize()
-    return time.perf_counter() - start
-
-
-def synchronize() -> None:
-    """Wait for the GPU, if it is in use."""
-    if get_current_ops().device_type == "gpu":
-        torch.cuda.synchronize()
-
-
-def take_turns(rounds: Iterable[Round]) -> Dict[str, List[Turn]]:
-    """Let all contestants have their turn in each round, so that what else the machine does slows
-    all of them.
-
-    rounds (Iterable[Round]): What is to be timed; it is prepared when the one before is over.
+    words (int): The words of a round.
+    calls (Dict[str, Call]): What is timed.
+    rounds (int): The number of turns of each.
     RETURNS (Dict[str, List[Turn]]): The words and seconds of each turn.
     """
     turns: Dict[str, List[Turn]] = defaultdict(list)
-    for words, calls in rounds:
+    for _ in range(rounds):
         for name, call in calls.items():
             turns[name].append((words, seconds(call)))
     return turns
@@ -219,109 +179,27 @@ def compare(turns: Dict[str, List[Turn]], peer: str) -> Dict[str, Dict[str, Any]
     return results
 
 
-def without_annotation(contestant: Contestant, docs: List[Doc]) -> List[Doc]:
-    """Make new documents of the same words."""
-    return [
-        Doc(
-            contestant.nlp.vocab,
-            words=[token.text for token in doc],
-            spaces=[bool(token.whitespace_) for token in doc],
-        )
-        for doc in docs
-    ]
+def measure_pass(
+    contestants: Dict[str, Contestant], part: str, words: int, most_turns: int
+) -> Dict[str, List[Turn]]:
+    """Let all contestants go over the corpus once, so that no words are seen again.
 
-
-def exhaust(items: Iterable[object]) -> None:
-    """Consume what a generator yields."""
-    deque(items, maxlen=0)
-
-
-# What can be timed. Each of these functions prepares a batch, outside of the time, and returns a
-# call to be timed once.
-
-
-def prepare_training(contestant: Contestant, docs: List[Doc]) -> Call:
-    """An update as `spacy train` makes it."""
-    new = without_annotation(contestant, docs)
-    examples = [Example(doc, reference) for doc, reference in zip(new, docs, strict=True)]
-
-    def update() -> None:
-        contestant.nlp.update(examples, sgd=False, drop=contestant.dropout)
-        for _, pipe in contestant.nlp.pipeline:
-            pipe.finish_update(contestant.optimizer)
-        contestant.optimizer.step_schedules()
-
-    return update
-
-
-def prepare_tokenizer(contestant: Contestant, docs: List[Doc]) -> Call:
-    """From text to documents."""
-    return partial(exhaust, map(contestant.nlp.make_doc, [doc.text for doc in docs]))
-
-
-def prepare_embed(contestant: Contestant, docs: List[Doc]) -> Call:
-    """From documents to the vectors of words by themselves."""
-    embed, _ = contestant.nlp.get_pipe("tok2vec").model.layers
-    return partial(embed.predict, without_annotation(contestant, docs))
-
-
-def prepare_encode(contestant: Contestant, docs: List[Doc]) -> Call:
-    """From there to the vectors of words in context."""
-    embed, encode = contestant.nlp.get_pipe("tok2vec").model.layers
-    return partial(encode.predict, embed.predict(without_annotation(contestant, docs)))
-
-
-def prepare_tok2vec(contestant: Contestant, docs: List[Doc]) -> Call:
-    """Both of these steps."""
-    model = contestant.nlp.get_pipe("tok2vec").model
-    return partial(model.predict, without_annotation(contestant, docs))
-
-
-def prepare_pipe_docs(contestant: Contestant, docs: List[Doc]) -> Call:
-    """From documents to annotated documents."""
-    return partial(exhaust, contestant.nlp.pipe(without_annotation(contestant, docs)))
-
-
-def prepare_pipe_text(contestant: Contestant, docs: List[Doc]) -> Call:
-    """From text to annotated documents."""
-    return partial(exhaust, contestant.nlp.pipe([doc.text for doc in docs]))
-
-
-PREDICTION = {
-    "tokenizer": prepare_tokenizer,
-    "embed": prepare_embed,
-    "encode": prepare_encode,
-    "tok2vec": prepare_tok2vec,
-    "pipe_docs": prepare_pipe_docs,
-    "pipe_text": prepare_pipe_text,
-}
-ENTITIES = ["pipe_docs", "pipe_text"]
-
-
-def one_pass(
-    contestants: Dict[str, Contestant],
-    prepare: Callable[[Contestant, List[Doc]], Call],
-    words: int,
-    turns: int,
-) -> Iterator[Round]:
-    """Go over the corpus once, so that no words are seen again.
-
-    contestants (Dict[str, Contestant]): Who takes part.
-    prepare (Callable[[Contestant, List[Doc]], Call]): What is to be timed.
+    contestants (Dict[str, Contestant]): Who takes part, with the same corpus.
+    part (str): What is timed.
     words (int): The words of a batch.
-    turns (int): The most turns.
-    YIELDS (Round): The same batch for everyone.
+    most_turns (int): The most turns.
+    RETURNS (Dict[str, List[Turn]]): The words and seconds of each turn.
     """
-    batches = [
-        minibatch_by_words(contestant.docs, size=words, get_length=len)
-        for contestant in contestants.values()
-    ]
-    for same_batch in islice(zip(*batches, strict=True), turns):
-        calls = {
-            name: prepare(contestant, docs)
-            for (name, contestant), docs in zip(contestants.items(), same_batch, strict=True)
-        }
-        yield sum(map(len, same_batch[0])), calls
+    turns: Dict[str, List[Turn]] = defaultdict(list)
+    for contestant in contestants.values():
+        contestant.start_pass(part, words)
+    for _ in range(most_turns):
+        for name, contestant in contestants.items():
+            turn = contestant.take_turn()
+            if turn is None:
+                return turns
+            turns[name].append(turn)
+    return turns
 
 
 def measure_training(
@@ -334,8 +212,8 @@ def measure_training(
     sizes (Sizes): How much is measured.
     RETURNS (Dict[str, Dict[str, Any]]): The results by contestant.
     """
-    rounds = one_pass(contestants, prepare_training, sizes.train_words, sizes.train_turns)
-    return compare(take_turns(rounds), peer)
+    turns = measure_pass(contestants, "train", sizes.train_words, sizes.train_turns)
+    return compare(turns, peer)
 
 
 def measure_prediction(
@@ -352,11 +230,8 @@ def measure_prediction(
     """
     turns: Dict[str, List[Turn]] = defaultdict(list)
     for _ in range(passes):
-        for contestant in contestants.values():
-            # Loading empties all caches of words, ours and the tokenizer's.
-            contestant.nlp.from_bytes(contestant.nlp.to_bytes())
-        rounds = one_pass(contestants, PREDICTION[part], sizes.predict_words, sizes.turns)
-        for name, pairs in take_turns(rounds).items():
+        one_pass = measure_pass(contestants, part, sizes.predict_words, sizes.turns)
+        for name, pairs in one_pass.items():
             turns[name] += pairs
     return compare(turns, peer)
 
@@ -376,9 +251,7 @@ def measure_parts(
     msg.info("Training")
     parts["train_both"] = measure_training(contestants, peer, sizes)
     for contestant in contestants.values():
-        # Removed rather than disabled: the tok2vec would wait for what its last listener sends.
-        for name in set(contestant.nlp.pipe_names) - {"tok2vec", "tagger"}:
-            contestant.nlp.remove_pipe(name)
+        contestant.keep(["tok2vec", "tagger"])
     parts["train_tagger"] = measure_training(contestants, peer, sizes)
     for part in PREDICTION:
         msg.info(f"Prediction: {part}")
@@ -470,7 +343,7 @@ def measure_encoders(lengths: List[int], sizes: Sizes) -> Tuple[Dict[str, Dict[s
 
     batch = lengths_up_to(sizes.predict_words, lengths)
     calls = {name: prepare_encoder(batch, name) for name in ENCODERS}
-    turns = take_turns([(sum(batch), {**calls, "mm": multiply})] * sizes.rounds)
+    turns = take_turns(sum(batch), {**calls, "mm": multiply}, sizes.rounds)
     product_seconds = median(taken for _, taken in turns.pop("mm"))
     flop_rate = 2 * n * k * m * MATRIX_PRODUCTS / product_seconds
     results = compare(turns, MAXOUT)
@@ -512,7 +385,7 @@ def measure_scaling(lengths: List[int], sizes: Sizes) -> Dict[str, Dict[str, Any
                     active.remove(name)
                     del calls[name]
             rounds = max(sizes.scaling_rounds, sizes.scaling_words // sum(batch))
-            turns = take_turns([(sum(batch), calls)] * rounds)
+            turns = take_turns(sum(batch), calls, rounds)
             for name, column in rates.items():
                 column.append(median_rate(turns[name]) if name in active else None)
             for name in list(active):
@@ -523,7 +396,7 @@ def measure_scaling(lengths: List[int], sizes: Sizes) -> Dict[str, Dict[str, Any
     return results
 
 
-def machine_facts(threads: int, gpu_id: int) -> Dict[str, Any]:
+def machine_facts(device: Device) -> Dict[str, Any]:
     """What has been measured on and with."""
     cpu_info = Path("/proc/cpuinfo")
     cpu = platform.processor()
@@ -532,8 +405,9 @@ def machine_facts(threads: int, gpu_id: int) -> Dict[str, Any]:
         cpu = {name.strip(): value.strip() for name, value in fields}.get("model name", cpu)
     return {
         "cpu": cpu,
-        "gpu": torch.cuda.get_device_name(gpu_id) if gpu_id >= 0 else None,
-        "threads": threads,
+        "gpu": torch.cuda.get_device_name(device.gpu_id) if device.gpu_id >= 0 else None,
+        "threads": device.threads,
+        "numpy_product": device.numpy_product,
         "python": platform.python_version(),
         "torch": torch.__version__,
         "spacy": spacy.__version__,
@@ -556,6 +430,9 @@ def main(
     ner_peer: Annotated[str, typer.Option(help="NAME=CONFIG of another, for ratios")],
     threads: int = 1,
     gpu_id: int = -1,
+    numpy_product: Annotated[
+        bool, typer.Option(help="Measure the pipelines alone, and let Thinc multiply with numpy")
+    ] = False,
     lang: str = "en",
     ner_lang: str = "en",
     passes: Annotated[int, typer.Option(help="How often prediction goes over the corpus")] = 1,
@@ -564,40 +441,40 @@ def main(
     """Measure taggers on CORPUS, a .spacy file, and entity recognizers on another, and write all
     numbers to OUTPUT."""
     sizes = QUICK if quick else FULL
-    use_device(threads, gpu_id)
+    device = Device(threads, gpu_id, numpy_product)
     own, peers = named_paths(ours), named_paths(peer)
     paths = {**own, **peers}
     first_peer = next(iter(peers))
-    contestants = {name: build(path, corpus, lang) for name, path in paths.items()}
-    sentences = contestants[first_peer].docs
-    lengths = [len(doc) for doc in sentences if len(doc)]
     ner_paths = named_paths([*ner, ner_peer])
     ner_peer_name = list(ner_paths)[-1]
-    recognizers = {name: build(path, ner_corpus, ner_lang) for name, path in ner_paths.items()}
-    encoders, flop_rate = measure_encoders(lengths, sizes)
     result: Dict[str, Any] = {
-        "machine": machine_facts(threads, gpu_id),
+        "machine": machine_facts(device),
         "contestants": {name: path.name for name, path in paths.items()},
         "ours": [*own, DILATED, BFLOAT16],
         "peer": first_peer,
-        "encoders": encoders,
-        "scaling": measure_scaling(lengths, sizes),
-        "parts": measure_parts(contestants, first_peer, sizes, passes),
         "recognizers": {name: path.name for name, path in ner_paths.items()},
         "ner_peer": ner_peer_name,
-        "entities": measure_pipelines(recognizers, ner_peer_name, ENTITIES, sizes, passes),
-        "memory": {},
     }
-    result["ceilings"] = {
-        "flop_rate": flop_rate,
-        "tokenizer": result["parts"]["tokenizer"][first_peer]["rate"],
-    }
-    if can_measure(gpu_id):
-        msg.info("Memory")
-        loads = workloads(sentences, sizes.doc_words, sizes.sentences)
-        result["memory"] = measure_peaks(paths, loads, threads, gpu_id)
-    else:
-        msg.warn("The memory of the CPU is measured on Linux only.")
+    with enter(paths, corpus, lang, device) as contestants:
+        product_rate = contestants[first_peer].product_rate()
+        result["parts"] = measure_parts(contestants, first_peer, sizes, passes)
+    with enter(ner_paths, ner_corpus, ner_lang, device) as recognizers:
+        result["entities"] = measure_pipelines(recognizers, ner_peer_name, ENTITIES, sizes, passes)
+    tokenizer_rate = result["parts"]["tokenizer"][first_peer]["rate"]
+    result["ceilings"] = {"tokenizer": tokenizer_rate, "thinc_product": product_rate}
+    if not numpy_product:
+        device.use()
+        sentences = list(DocBin().from_disk(corpus).get_docs(spacy.blank(lang).vocab))
+        lengths = [len(doc) for doc in sentences if len(doc)]
+        result["encoders"], result["ceilings"]["torch_product"] = measure_encoders(lengths, sizes)
+        result["scaling"] = measure_scaling(lengths, sizes)
+        result["memory"] = {}
+        if can_measure(gpu_id):
+            msg.info("Memory")
+            loads = workloads(sentences, sizes.doc_words, sizes.sentences)
+            result["memory"] = measure_peaks(paths, loads, threads, gpu_id)
+        else:
+            msg.warn("The memory of the CPU is measured on Linux only.")
     output.parent.mkdir(parents=True, exist_ok=True)
     srsly.write_json(output, result)
     msg.good(str(output))

@@ -1,4 +1,4 @@
-"""Words per second of whole pipelines of one kind, on one or several corpora, taking turns."""
+"""Words per second of whole pipelines of one kind, taking turns."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -6,8 +6,8 @@ from typing import Annotated, Any, Dict, List
 
 import srsly
 import typer
-from measure import FULL, QUICK, build, machine_facts, measure_pipelines, named_paths
-from memory import use_device
+from contestants import Device, enter
+from measure import FULL, QUICK, machine_facts, measure_pipelines, named_paths
 from report import parts_table, run_label
 from wasabi import msg
 
@@ -15,8 +15,8 @@ PARTS = {"pipe_docs": "Prediction, from tokens", "train": "Training"}
 
 
 def main(
+    corpus: Annotated[Path, typer.Argument(help="An annotated .spacy file")],
     output: Path,
-    corpus: Annotated[List[str], typer.Option(help="NAME=PATH of an annotated .spacy file")],
     ours: Annotated[str, typer.Option(help="NAME=CONFIG of a pipeline of ours")],
     peer: Annotated[List[str], typer.Option(help="NAME=CONFIG of another, the first for ratios")],
     lang: str = "en",
@@ -28,27 +28,29 @@ def main(
     ),
     quick: Annotated[bool, typer.Option(help="Try everything at toy size")] = False,
 ) -> None:
-    """Measure pipelines on every CORPUS with each number of THREADS, or on a GPU. Write all numbers
-    to OUTPUT (JSON), and tables beside it."""
+    """Measure pipelines on CORPUS with each number of THREADS, both with Thinc's matrix product and
+    with numpy's, or on a GPU. Write all numbers to OUTPUT (JSON), and a table beside it."""
     sizes = QUICK if quick else replace(FULL, turns=turns, train_turns=train_turns)
     paths = named_paths([*peer, ours])
     peer_name = next(iter(paths))
-    results: List[Dict[str, Any]] = []
-    for number in [1] if gpu_id >= 0 else threads:
-        use_device(number, gpu_id)
-        machine = machine_facts(number, gpu_id)
-        result: Dict[str, Any] = {"machine": machine, "peer": peer_name}
-        for name, path in named_paths(corpus).items():
-            msg.info(f"{run_label(machine)}, {name}")
-            pipelines = {key: build(config, path, lang) for key, config in paths.items()}
-            result[name] = measure_pipelines(pipelines, peer_name, ["pipe_docs"], sizes, 1)
-        results.append(result)
+    if gpu_id >= 0:
+        devices = [Device(1, gpu_id)]
+    else:
+        devices = [Device(number, numpy_product=p) for number in threads for p in (False, True)]
+    runs: Dict[str, Dict[str, Any]] = {}
+    for device in devices:
+        machine = machine_facts(device)
+        msg.info(run_label(machine))
+        with enter(paths, corpus, lang, device) as contestants:
+            parts = measure_pipelines(contestants, peer_name, ["pipe_docs"], sizes, 1)
+        runs[run_label(machine)] = {"machine": machine, "peer": peer_name, "parts": parts}
     output.parent.mkdir(parents=True, exist_ok=True)
-    srsly.write_json(output, results)
-    runs = {run_label(result["machine"]): result for result in results}
-    sections = ["# Speed of whole pipelines", f"Words per second, and the ratio to {peer_name}."]
-    for name in named_paths(corpus):
-        sections += [f"## {name}", parts_table(runs, name, PARTS)]
+    srsly.write_json(output, list(runs.values()))
+    sections = [
+        "# Speed of whole pipelines",
+        f"Words per second, and the ratio to {peer_name}.",
+        parts_table(runs, "parts", PARTS),
+    ]
     text = "\n\n".join(sections) + "\n"
     output.with_suffix(".md").write_text(text, encoding="utf8")
     print(text)

@@ -28,6 +28,10 @@ ENTITIES = {
 }
 # The parts where a cache of words can fill up
 CACHED = ["embed", "tok2vec", "pipe_docs", "pipe_text"]
+PRODUCTS = {
+    "thinc_product": "Matrix product of Thinc's layers",
+    "torch_product": "Matrix product of torch",
+}
 TURNS = {"first": "first turn", "rate": "median turn", "overall": "all turns"}
 ACCURACIES = {"pos_acc": "UPOS, accuracy in percent", "tag_acc": "XPOS, accuracy in percent"}
 
@@ -36,10 +40,11 @@ Runs = Dict[str, Result]
 
 
 def run_label(machine: Dict[str, Any]) -> str:
-    """Name a run after its GPU, or its threads."""
+    """Name a run after its GPU, or its threads and the matrix product of Thinc's layers."""
     if machine["gpu"]:
         return machine["gpu"]
-    return "1 thread" if machine["threads"] == 1 else f"{machine['threads']} threads"
+    threads = "1 thread" if machine["threads"] == 1 else f"{machine['threads']} threads"
+    return f"{threads} with numpy" if machine["numpy_product"] else threads
 
 
 def whole(number: Optional[float]) -> str:
@@ -104,10 +109,10 @@ def encoders_table(runs: Runs) -> str:
 def ceilings_table(runs: Runs) -> str:
     """What no pipeline from text, and no encoder, can exceed."""
     ceilings = [run["ceilings"] for run in runs.values()]
-    rows = [
-        ["Tokenizer, words per second", *(whole(cell["tokenizer"]) for cell in ceilings)],
-        ["Matrix product, GFLOP/s", *(whole(cell["flop_rate"] / 1e9) for cell in ceilings)],
-    ]
+    rows = [["Tokenizer, words per second", *(whole(cell["tokenizer"]) for cell in ceilings)]]
+    for name, title in PRODUCTS.items():
+        rates = [cell[name] / 1e9 if name in cell else None for cell in ceilings]
+        rows.append([f"{title}, GFLOP/s", *map(whole, rates)])
     return table(["Ceiling"], list(runs), rows)
 
 
@@ -183,13 +188,15 @@ def main(metrics: List[Path], output: Path = Path("metrics"), accuracy: Path = P
     """Make a report of the METRICS files, which measure.py has written for the same pipelines."""
     results = [srsly.read_json(path) for path in metrics]
     runs = {run_label(result["machine"]): result for result in results}
+    # Those with Thinc multiplying through numpy are of pipelines alone.
+    whole_runs = {label: run for label, run in runs.items() if "encoders" in run}
     first = first_of(runs)
     machine, configs = first["machine"], {**first["contestants"], **first["recognizers"]}
     accuracies = read_accuracies(accuracy, contestants(runs))
     output.mkdir(parents=True, exist_ok=True)
     with matplotlib.rc_context(SETTINGS):
         parts = pictures(runs, output, "parts", partial(draw_parts, titles=PARTS))
-        scaling = pictures(runs, output, "scaling", draw_scaling)
+        scaling = pictures(whole_runs, output, "scaling", draw_scaling)
         over_speed = "No pipeline has been evaluated yet."
         if accuracies:
             draw = partial(draw_accuracy, accuracies=accuracies, titles=ACCURACIES)
@@ -212,15 +219,15 @@ def main(metrics: List[Path], output: Path = Path("metrics"), accuracy: Path = P
         "## Encoders by themselves",
         "Words per second on random vectors, the ratio to the encoder of spaCy's CNN, and the "
         "share of the matrix product's rate (see below).",
-        encoders_table(runs),
+        encoders_table(whole_runs),
         "## Ceilings",
         ceilings_table(runs),
         "## Memory",
         "Megabytes at the peak of embedding and encoding, on top of what was in use before.",
-        memory_table(runs),
+        memory_table(whole_runs),
         "## Scaling of the encoders",
         "Words per second on random vectors. A dash: it failed, or took too long before.",
-        *(scaling_table(runs, axis) for axis in AXES),
+        *(scaling_table(whole_runs, axis) for axis in AXES),
         scaling,
         "## Accuracy over speed",
         over_speed,
