@@ -20,9 +20,10 @@ if hasattr(os, "register_at_fork"):
 class TypeCache:
     """A table of embedded word types, of bounded size, which threads can share.
 
-    Each type has one place, given by its key; where two types have the same place, the newer one
-    takes it. Only hashes and vectors are stored, no strings, so nothing in here depends on the
-    memory zone of a vocab. Copies and pickles are empty.
+    Each type has two places where it can be, given by its key, so that few types are in each
+    other's way (Pagh and Rodler 2004, "Cuckoo hashing"; but nothing is moved here): if both are
+    taken, it replaces what is in the second. Only hashes and vectors are stored, no strings, so
+    nothing in here depends on the memory zone of a vocab. Copies and pickles are empty.
 
     All that is in it was computed with one version of the weights. What is looked up for another
     one is unknown, and what was known before is forgotten then.
@@ -59,9 +60,10 @@ class TypeCache:
             if self.keys is None or self.values is None:
                 nothing = torch.empty(len(keys), self.width, dtype=torch.float32, device=device)
                 return nothing, numpy.arange(len(keys))
-            places = keys % numpy.uint64(self.size)
+            first, second = self._places(keys)
+            places = numpy.where(self.keys[first] == keys, first, second)
             unknown = (self.keys[places] != keys).nonzero()[0]
-            index = torch.from_numpy(places.astype("int64")).to(device)
+            index = torch.from_numpy(places).to(device)
             return self.values.index_select(0, index), unknown
 
     def put(self, keys: numpy.ndarray, values: Tensor, version: int) -> None:
@@ -72,14 +74,20 @@ class TypeCache:
         version (int): The version of the weights before the vectors were computed, which was
             asked for.
         """
-        places, first = numpy.unique(keys % numpy.uint64(self.size), return_index=True)
-        index = torch.from_numpy(places.astype("int64")).to(values.device)
-        chosen = values.index_select(0, torch.from_numpy(first).to(values.device))
         with LOCK:
             if version != self.version:
                 return
             if self.keys is None or self.values is None:
                 self.keys = numpy.zeros(self.size, dtype="uint64")
                 self.values = values.new_empty(self.size, self.width)
-            self.keys[places] = keys[first]
-            self.values.index_copy_(0, index, chosen)
+            first, second = self._places(keys)
+            free = (self.keys[first] == 0) | (self.keys[first] == keys)
+            places, chosen = numpy.unique(numpy.where(free, first, second), return_index=True)
+            self.keys[places] = keys[chosen]
+            rows, index = (torch.from_numpy(x).to(values.device) for x in (chosen, places))
+            self.values.index_copy_(0, index, values.index_select(0, rows))
+
+    def _places(self, keys: numpy.ndarray) -> Tuple[numpy.ndarray, numpy.ndarray]:
+        size = numpy.uint64(self.size)
+        first, second = keys % size, (keys >> numpy.uint64(32)) % size
+        return first.astype("int64"), second.astype("int64")

@@ -1,5 +1,6 @@
 """The first step: documents to vectors of tokens by themselves."""
 
+from dataclasses import replace
 from functools import partial
 from typing import Any, Callable, List, Optional, Sequence, Tuple, cast
 
@@ -18,17 +19,17 @@ from ..layers import WordCharacters, WordEmbedding
 from .cache import TypeCache
 from .compose import check_documents
 from .features import (
-    GOLDEN,
     MAX_CHARACTERS,
     WORD_END,
     WORD_START,
-    WordTypes,
+    Words,
     attr_values,
     check_attrs,
     code_points,
     find_word_types,
+    hash_keys,
     hash_rows,
-    mix_bits,
+    read_words,
     reading_strings,
     type_attrs,
 )
@@ -162,50 +163,53 @@ def forward(
         return [empty for _ in docs], lambda dYs: []
     if is_train:
         return _update(model, docs, is_train)
-    types, tokens = _find_types(model, docs)
-    Y = _predict_types(model, types).index_select(0, tokens)
+    words = read_words(docs, _key_attrs(model, docs))
+    if model.attrs["static_vectors_width"] is None:
+        Y = _predict_words(model, words)
+    else:
+        # To look vectors up takes longer than to find the distinct words.
+        types, type_of_token = words.distinct()
+        index = torch.from_numpy(type_of_token).to(get_shim(model).device)
+        Y = _predict_words(model, types).index_select(0, index)
     return split_rows(Y, [len(doc) for doc in docs]), no_backprop
 
 
 def _read_types(
     model: EmbedT, docs: List[Doc]
 ) -> Tuple[Sequence[Any], Callable[[List[Optional[Tensor]]], List[Doc]]]:
-    types, tokens = _find_types(model, docs)
-    vectors = _static_vectors(model, types)
-    return (*_features(model, types), vectors, tokens), lambda grads: []
+    types, type_of_token = find_word_types(docs, _key_attrs(model, docs))
+    index = torch.from_numpy(type_of_token).to(get_shim(model).device)
+    return (*_features(model, types), _static_vectors(model, types), index), lambda grads: []
 
 
 _update = converting(_read_types, tensor_to_rows)
 
 
-def _find_types(model: EmbedT, docs: List[Doc]) -> Tuple[WordTypes, Tensor]:
-    """Find the types of words, and the type of each token."""
-    types, type_of_token = find_word_types(docs, _key_attrs(model, docs))
-    return types, torch.from_numpy(type_of_token).to(get_shim(model).device)
-
-
-def _predict_types(model: EmbedT, types: WordTypes) -> Tensor:
-    """Embed types: those that the cache knows come from there."""
+def _predict_words(model: EmbedT, words: Words) -> Tensor:
+    """Embed words: those that the cache knows come from there, and the others are embedded once for
+    each type."""
     shim, cache = get_shim(model), model.attrs["cache"]
-    vectors = _static_vectors(model, types)
-    keys = types.keys
+    vectors = _static_vectors(model, words)
     if vectors is not None:
         # Vectors can change at any time, so what is in them is part of what a type is.
         bits = vectors.cpu().numpy().view("uint32").astype("uint64")
-        seeds = numpy.arange(1, bits.shape[1] + 1, dtype="uint64") * GOLDEN
-        keys = keys + mix_bits(bits + seeds).sum(axis=1, dtype="uint64")
+        words = replace(words, keys=words.keys + hash_keys(bits))
     version = shim.version
-    embedded, unknown = cache.get(keys, version, shim.device)
-    for start in range(0, len(unknown), TYPES_PER_SLICE):
-        part = unknown[start : start + TYPES_PER_SLICE]
-        index = torch.from_numpy(part).to(shim.device)
-        some = None if vectors is None else vectors.index_select(0, index)
-        Y = cast(Tensor, shim.predict(*_features(model, types.take(part)), some))
-        embedded.index_copy_(0, index, Y)
-    if cache.size and len(unknown):
-        index = torch.from_numpy(unknown).to(shim.device)
-        cache.put(keys[unknown], embedded.index_select(0, index), version)
+    embedded, unknown = cache.get(words.keys, version, shim.device)
+    if len(unknown):
+        types, type_of_word = words.take(unknown).distinct()
+        slices = numpy.array_split(numpy.arange(len(types)), -(-len(types) // TYPES_PER_SLICE))
+        Y = torch.cat([_embed_types(model, types.take(rows)) for rows in slices])
+        if cache.size:
+            cache.put(types.keys, Y, version)
+        rows, places = (torch.from_numpy(x).to(shim.device) for x in (type_of_word, unknown))
+        embedded.index_copy_(0, places, Y.index_select(0, rows))
     return embedded
+
+
+def _embed_types(model: EmbedT, types: Words) -> Tensor:
+    vectors = _static_vectors(model, types)
+    return cast(Tensor, get_shim(model).predict(*_features(model, types), vectors))
 
 
 def _key_attrs(model: EmbedT, docs: List[Doc]) -> List[str]:
@@ -219,7 +223,7 @@ def _key_attrs(model: EmbedT, docs: List[Doc]) -> List[str]:
 
 
 def _features(
-    model: EmbedT, types: WordTypes
+    model: EmbedT, types: Words
 ) -> Tuple[Tensor, Optional[Tuple[Tensor, Tensor, Tensor, int]]]:
     """Make the features that are read from words."""
     device = get_shim(model).device
@@ -244,7 +248,7 @@ def _vectors_attr(docs: Sequence[Doc]) -> str:
     return NAMES[getattr(docs[0].vocab.vectors, "attr", ORTH)]
 
 
-def _static_vectors(model: EmbedT, types: WordTypes) -> Optional[Tensor]:
+def _static_vectors(model: EmbedT, types: Words) -> Optional[Tensor]:
     """Look up the vectors of types, where the model uses them; 0 for words that have none."""
     width = model.attrs["static_vectors_width"]
     if width is None:

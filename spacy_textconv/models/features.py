@@ -35,14 +35,14 @@ def reading_strings() -> Iterator[None]:
 
 
 @dataclass(frozen=True)
-class WordTypes:
-    """Distinct words of a batch: those that agree in all attributes are one type.
+class Words:
+    """Words of a batch. Those that agree in all attributes are of one type.
 
     names (List[str]): The attributes' names.
-    values (numpy.ndarray): Their values for each type, of shape (types, attributes).
-    keys (numpy.ndarray): A 64-bit hash of each type's values, of shape (types,).
+    values (numpy.ndarray): Their values for each word, of shape (words, attributes).
+    keys (numpy.ndarray): A 64-bit hash of each word's values, of shape (words,).
     docs (Sequence[Doc]): The documents of the batch.
-    owners (numpy.ndarray): The index of a document with the type, of shape (types,).
+    owners (numpy.ndarray): The index of a document with the word, of shape (words,).
     """
 
     names: List[str]
@@ -54,14 +54,23 @@ class WordTypes:
     def __len__(self) -> int:
         return len(self.keys)
 
-    def take(self, indices: numpy.ndarray) -> "WordTypes":
-        """Pick some of the types."""
+    def take(self, indices: numpy.ndarray) -> "Words":
+        """Pick some of the words."""
         return replace(
             self,
             values=self.values[indices],
             keys=self.keys[indices],
             owners=self.owners[indices],
         )
+
+    def distinct(self) -> Tuple["Words", numpy.ndarray]:
+        """Pick one word of each type.
+
+        RETURNS (Tuple[Words, numpy.ndarray]): The words that are picked, and which of them each
+            word is like, of shape (words,).
+        """
+        _, first, type_of_word = numpy.unique(self.keys, return_index=True, return_inverse=True)
+        return self.take(first), type_of_word
 
     def column(self, name: str) -> numpy.ndarray:
         """Get the values of one attribute."""
@@ -80,34 +89,42 @@ class WordTypes:
             return [store[value] for store, value in zip(stores, values, strict=True)]
 
 
-def find_word_types(docs: List[Doc], names: List[str]) -> Tuple[WordTypes, numpy.ndarray]:
-    """Find the distinct words of a batch.
+def read_words(docs: List[Doc], names: List[str]) -> Words:
+    """Read the words of a batch, one for each token.
 
     docs (List[Doc]): The documents, or spans of them, with at least one token.
     names (List[str]): The attributes in which two words have to agree to be of one type.
-    RETURNS (Tuple[WordTypes, numpy.ndarray]): The types, and the type of each token, of shape
-        (tokens,).
+    RETURNS (Words): The words.
     """
     columns = [IDS[name] for name in names]
+    lengths = [len(doc) for doc in docs]
     values = numpy.concatenate(
-        [doc.to_array(columns).reshape(len(doc), len(columns)) for doc in docs]
+        [
+            doc.to_array(columns).reshape(length, len(columns))
+            for doc, length in zip(docs, lengths, strict=True)
+        ]
     )
-    keys, first, type_of_token = find_distinct(values)
-    owners = numpy.searchsorted(numpy.cumsum([len(doc) for doc in docs]), first, side="right")
-    return WordTypes(names, values[first], keys, docs, owners), type_of_token
+    return Words(names, values, hash_keys(values), docs, numpy.repeat(range(len(docs)), lengths))
 
 
-def find_distinct(values: numpy.ndarray) -> Tuple[numpy.ndarray, numpy.ndarray, numpy.ndarray]:
-    """Find distinct rows of numbers.
+def find_word_types(docs: List[Doc], names: List[str]) -> Tuple[Words, numpy.ndarray]:
+    """Find the distinct words of a batch.
+
+    docs (List[Doc]), names (List[str]): As for `read_words`.
+    RETURNS (Tuple[Words, numpy.ndarray]): One word of each type, and the type of each token, of
+        shape (tokens,).
+    """
+    return read_words(docs, names).distinct()
+
+
+def hash_keys(values: numpy.ndarray) -> numpy.ndarray:
+    """Hash rows of numbers.
 
     values (numpy.ndarray): The rows, of shape (rows, columns).
-    RETURNS (Tuple[numpy.ndarray, numpy.ndarray, numpy.ndarray]): A 64-bit hash of each distinct row
-        and the index of the first one with it, both of shape (distinct rows,), and which of them
-        each row is, of shape (rows,).
+    RETURNS (numpy.ndarray): A 64-bit hash of each row, of shape (rows,).
     """
     seeds = numpy.arange(1, values.shape[1] + 1, dtype="uint64")
-    keys = mix_bits(values + seeds * GOLDEN).sum(axis=1, dtype="uint64")
-    return numpy.unique(keys, return_index=True, return_inverse=True)
+    return mix_bits(values + seeds * GOLDEN).sum(axis=1, dtype="uint64")
 
 
 def check_attrs(attrs: Sequence[str]) -> None:
@@ -123,10 +140,10 @@ def type_attrs(attrs: Sequence[str]) -> List[str]:
     return names if len(names) == len(attrs) else [*names, "ORTH"]
 
 
-def attr_values(types: WordTypes, attrs: Sequence[str]) -> numpy.ndarray:
+def attr_values(types: Words, attrs: Sequence[str]) -> numpy.ndarray:
     """Get the values of attributes, and hashes of affixes, which are those of the lower-cased word.
 
-    types (WordTypes): The words, distinct in `type_attrs(attrs)`.
+    types (Words): The words, distinct in `type_attrs(attrs)`.
     attrs (Sequence[str]): The names, such as "NORM" or "SUFFIX4".
     RETURNS (numpy.ndarray): 64-bit numbers, of shape (types, attrs).
     """

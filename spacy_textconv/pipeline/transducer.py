@@ -39,7 +39,7 @@ from ..models.attributes import (
     register,
     write,
 )
-from ..models.features import find_distinct
+from ..models.features import hash_keys
 from ..models.heads.seq2seq import Targets
 from ..models.heads.transducer import Room, StringBatch
 from ..models.wrap import get_shim
@@ -550,7 +550,9 @@ class ConvTransducer(ConvPipe):
 
     def _transduce_distinct(self, docs: List[Doc], tokens: List[Token]) -> List[CandidatesT]:
         """Make strings for tokens, for equal ones once."""
-        keys, first, kind_of_token = find_distinct(self._reader.keys(docs))
+        keys, first, kind_of_token = numpy.unique(
+            hash_keys(self._reader.keys(docs)), return_index=True, return_inverse=True
+        )
         remembered = self._up_to_date()
         results = [remembered.get(key) for key in keys.tolist()]
         unknown = [kind for kind, candidates in enumerate(results) if candidates is None]
