@@ -82,12 +82,16 @@ def grow(decoder: DeconvDecoder, vector: Tensor) -> list[Tensor]:
 
 
 def show_growth(vae: Any, doc: Doc) -> list[dict[str, Any]]:
-    """For each level, the most probable symbol of each row, and its probability."""
+    """For each level of deconvolutions, the most probable symbol of each row, and its probability.
+    It has no levels where there are no deconvolutions."""
     shim = get_shim(vae.model.layers[-1])
+    decoder = getattr(shim.module, "deconv", shim.module)
+    if not isinstance(decoder, DeconvDecoder):
+        return []
     [point] = vae.encode(doc)
     conditions = [doc.cats.get(label, 0.0) for label in vae.conditions]
     with shim.predicting():
-        levels = grow(shim.module, torch.tensor([*point, *conditions]))
+        levels = grow(decoder, torch.tensor([*point, *conditions]))
     labels = [label.strip() for label in (*NAMES, *vae.alphabet.labels)]
     length = len(vae.alphabet.encode([doc.text])[0]) + 1
     shown = []
@@ -123,7 +127,6 @@ def main(
     shown = docs[: 2 * pairs]
     # What a text is written under: its own label, if there are any.
     labels = [label if label in vae.conditions else None for label in classes]
-    spreads = isinstance(get_shim(vae.model.layers[-1]).module, DeconvDecoder)
     samples = {}
     if vae.model.attrs["latent"]:
         for label in vae.conditions or (None,):
@@ -137,7 +140,7 @@ def main(
         ],
         number=len(docs),
         map=draw_map(points, classes),
-        growths=[show_growth(vae, doc) for doc in shown[:pairs]] if spreads else [],
+        growths=[show_growth(vae, doc) for doc in shown[:pairs]],
         returns=[
             (doc.text, *vae.decode(vae.encode(doc), label=label))
             for doc, label in zip(shown, labels, strict=False)
