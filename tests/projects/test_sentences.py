@@ -97,6 +97,12 @@ def test_texts_keep_all_but_their_white_space(project: Path):
     assert texts == ["A dog runs.", *DESCRIPTIONS[1:]]
 
 
+def test_the_pieces_are_those_of_all_sentences(project: Path):
+    labels = srsly.read_json(project / "corpus" / "multi30k" / "labels" / "vae.json")
+    nlp = spacy.load(project / "training" / "multi30k" / "autoencoder-seed1" / "model-best")
+    assert nlp.get_pipe("vae").label_data == labels
+
+
 def test_those_who_judge_have_read_other_reviews(project: Path):
     learned, judged = (
         {doc.text: doc.cats for doc in read(project / "corpus" / name / "train.spacy")}

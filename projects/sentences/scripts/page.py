@@ -19,6 +19,7 @@ from spacy.tokens import Doc, DocBin
 from torch import Tensor
 from wasabi import msg
 
+from spacy_textconv.generation.pieces import SPACE
 from spacy_textconv.layers import DeconvDecoder, Packing
 from spacy_textconv.models.wrap import get_shim
 
@@ -92,7 +93,7 @@ def show_growth(vae: Any, doc: Doc) -> list[dict[str, Any]]:
     conditions = [doc.cats.get(label, 0.0) for label in vae.conditions]
     with shim.predicting():
         levels = grow(decoder, torch.tensor([*point, *conditions]))
-    labels = [label.strip() for label in (*NAMES, *vae.alphabet.labels)]
+    labels = [label.replace(" ", SPACE) for label in (*NAMES, *vae.alphabet.labels)]
     length = len(vae.alphabet.encode([doc.text])[0]) + 1
     shown = []
     for logits in levels:

@@ -2,6 +2,7 @@
 same pieces, batches and latent space, which is trained for as long (Bowman et al. 2016, "Generating
 sentences from a continuous space")."""
 
+from bisect import bisect_left
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from itertools import count
@@ -33,6 +34,7 @@ from spacy_textconv.layers import GaussianLatent, free_bits, kl_divergence
 # What F.cross_entropy leaves out
 PADDING = -100
 BATCH = 128
+MAX_HIDDEN = 4096
 
 
 @dataclass(frozen=True)
@@ -243,10 +245,11 @@ def count_parameters(sizes: Sizes) -> int:
         return sum(part.numel() for part in Network(sizes).parameters())
 
 
-def choose_hidden(parameters: int, **sizes: int) -> Sizes:
+def choose_sizes(parameters: int, **sizes: int) -> Sizes:
     """The sizes of a network with about so many parameters."""
-    candidates = [Sizes(hidden=hidden, **sizes) for hidden in range(8, 2049, 8)]
-    return min(candidates, key=lambda one: abs(count_parameters(one) - parameters))
+    candidates = [Sizes(hidden=hidden, **sizes) for hidden in range(1, MAX_HIDDEN + 1)]
+    # The more units, the more parameters.
+    return candidates[bisect_left(candidates, parameters, hi=MAX_HIDDEN - 1, key=count_parameters)]
 
 
 def main(
@@ -264,7 +267,7 @@ def main(
     vae, training = nlp.get_pipe("vae"), srsly.read_json(ours / "training.json")
     texts = [doc.text for doc in DocBin().from_disk(train).get_docs(nlp.vocab)]
     latent = vae.model.attrs["latent"]
-    sizes = choose_hidden(
+    sizes = choose_sizes(
         training["parameters"],
         symbols=len(vae.alphabet),
         width=width,
