@@ -152,7 +152,7 @@ def test_both_decoders_learn_a_few_captions(project: Path, scripts, name):
     config = load_config(ROOT / f"projects/captions/configs/{name}.cfg", overrides=overrides)
     nlp = load_model_from_config(config, auto_fill=True)
     examples = [*scripts.functions.create_picture_corpus(corpus)(nlp)][:4]
-    nlp.initialize(lambda: examples)
+    nlp.get_pipe("captioner").initialize(lambda: examples, nlp=nlp)
     optimizer = Adam(0.002)
     for _ in range(60):
         nlp.update(examples, sgd=optimizer)
