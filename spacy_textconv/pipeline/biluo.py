@@ -12,6 +12,8 @@ from numpy import ndarray
 from spacy.attrs import ENT_IOB, IS_SPACE, SENT_START
 from spacy.tokens import Doc
 
+OUTSIDE = 0
+
 
 class BiluoTags:
     """What can be said about the tags of some labels.

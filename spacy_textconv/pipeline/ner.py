@@ -11,13 +11,14 @@ from typing import (
     List,
     Literal,
     Optional,
+    Sequence,
     Tuple,
     cast,
 )
 
 import numpy
 from numpy import ndarray
-from spacy.attrs import ENT_IOB
+from spacy.attrs import ENT_IOB, IS_SPACE
 from spacy.errors import Errors as SpacyErrors
 from spacy.language import Language
 from spacy.pipeline.ner import ner_score
@@ -31,8 +32,9 @@ from thinc.types import Floats2d
 from ..checks import check_choice, check_probability
 from ..errors import Errors, Warnings
 from ..layers import KINDS, BiluoTransitions, LinearChains, split_sizes
-from .base import ConvPipe
-from .biluo import BiluoTags, exclude_impossible, find_impossible
+from ..models.rows import Rows, flatten_rows
+from .base import ConvPipe, has_same_words
+from .biluo import OUTSIDE, BiluoTags, exclude_impossible, find_impossible
 from .calibration import best_tags, choose_offset, fit_probabilities
 
 LOSSES = ("crf", "token")
@@ -42,6 +44,8 @@ PREDICTED_LABEL = "predicted_label"
 # Documents with so many scores in all are worked on side by side: with more, arrays are too large
 # for the caches of a CPU.
 GROUP_SCORES = 2**18
+# How spaCy writes down that a token is outside of entities.
+IOB_OUTSIDE = 2
 # The probability of a span that is known to be no entity counts as this at most, so that the loss
 # is finite.
 MAX_INCORRECT = 1.0 - 1e-9
@@ -268,10 +272,10 @@ class ConvEntityRecognizer(ConvPipe):
         lengths = [len(doc) for doc in docs]
         if not any(lengths):
             return [[] for _ in docs]
-        scores = self.model.predict(docs)
+        emissions = self._emissions(self.model.predict(docs))
         entities = []
-        for group, _ in self._groups(lengths):
-            entities += self._find_entities(docs[group], self._emissions(scores[group]))
+        for group, tokens in self._groups(lengths):
+            entities += self._find_entities(docs[group], emissions[tokens])
         return entities
 
     def set_annotations(self, docs: Iterable[Doc], scores: List[List[EntityT]]) -> None:
@@ -426,8 +430,7 @@ class ConvEntityRecognizer(ConvPipe):
             loss += self._add_incorrect_spans(
                 examples, emissions, lengths, d_emissions, d_transitions
             )
-        splits = numpy.split(d_emissions, numpy.cumsum(lengths)[:-1])
-        d_scores = [ops.asarray2f(cast(Floats2d, part)) for part in splits]
+        d_scores = Rows(ops.asarray2f(cast(Floats2d, d_emissions)), lengths)
         return loss, d_scores, ops.asarray2f(cast(Floats2d, d_transitions))
 
     def _add_incorrect_spans(
@@ -479,24 +482,22 @@ class ConvEntityRecognizer(ConvPipe):
     def _gold_tags(self, examples: List[Example], *, allow_unknown: bool = False) -> ndarray:
         """Find the tag of each token, -1 where it is unknown, doesn't fit the tokens or belongs to
         an entity that prediction can't find. Entities lose white space at their ends."""
-        ids: Dict[Optional[str], int] = {None: -1}
-        ids.update(self.tags.ids)
         labels, gold = set(self.labels), []
         for eg in examples:
-            entities, names = eg.get_aligned_ents_and_ner()
-            try:
-                tags = [ids.get(name, -1) if allow_unknown else ids[name] for name in names]
-            except KeyError as err:
-                label = err.args[0].split("-", 1)[1]
-                raise ValueError(Errors.E019.format(label=label, name=self.name)) from None
+            entities, is_outside = _aligned_entities(eg)
+            tags = numpy.where(is_outside, OUTSIDE, -1)
             for ent in entities:
                 if ent.label_ in labels:
-                    tags[ent.start : ent.end] = [ids["O"]] * len(ent)
+                    tags[ent.start : ent.end] = OUTSIDE
                     ent = self._trim(ent)
                     tags[ent.start : ent.end] = self.tags.of_entity(ent.label_, len(ent))
-            gold += tags
+                elif allow_unknown:
+                    tags[ent.start : ent.end] = -1
+                else:
+                    raise ValueError(Errors.E019.format(label=ent.label_, name=self.name))
+            gold.append(tags)
         docs = [_without_predictions(eg.predicted) for eg in examples]
-        return self._possible_tags(docs, numpy.array(gold, dtype="int64"))
+        return self._possible_tags(docs, numpy.concatenate(gold))
 
     def _trim(self, span: Span) -> Span:
         """Take white space off the ends of a span."""
@@ -520,7 +521,7 @@ class ConvEntityRecognizer(ConvPipe):
     def _emissions(self, scores: List[Floats2d]) -> ndarray:
         """Bring the scores of a batch together, on the CPU. *Shape:* (tokens, tags)"""
         ops = self.model.ops
-        return ops.to_numpy(ops.xp.concatenate(scores))
+        return ops.to_numpy(flatten_rows(ops, scores, len(self.tags)))
 
     def _groups(self, lengths: List[int]) -> Iterator[Tuple[slice, slice]]:
         """Split a batch into groups with a limited number of scores.
@@ -589,6 +590,18 @@ class ConvEntityRecognizer(ConvPipe):
     def _single_tokens(self, emissions: ndarray, lengths: List[int]) -> LinearChains:
         """Take tokens as documents of their own, with any tag."""
         return LinearChains(emissions, BiluoTransitions(self._transitions()), lengths)
+
+
+def _aligned_entities(example: Example) -> Tuple[Sequence[Span], ndarray]:
+    """Find the entities of the reference that fit the tokens of the predicted document, and which
+    of these are known to be outside of entities, if they aren't part of one of those. *Shape:*
+    (tokens,)"""
+    if not has_same_words(example):
+        entities, names = example.get_aligned_ents_and_ner()
+        return entities, numpy.array([name == "O" for name in names], dtype="bool")
+    iob, is_space = example.reference.to_array([ENT_IOB, IS_SPACE]).reshape(-1, 2).T
+    # White space in an annotated document is outside if nothing else is said.
+    return example.reference.ents, (iob == IOB_OUTSIDE) | (is_space.astype("bool") & iob.any())
 
 
 def _labels_of(examples: Iterable[Example]) -> List[str]:

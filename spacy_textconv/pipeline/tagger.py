@@ -11,7 +11,7 @@ from typing import Callable, Dict, Iterable, Iterator, List, Optional, Sequence,
 
 import numpy
 from numpy import ndarray
-from spacy.attrs import MORPH, ORTH, POS, TAG
+from spacy.attrs import MORPH, POS, TAG
 from spacy.errors import Errors as SpacyErrors
 from spacy.language import Language
 from spacy.morphology import Morphology
@@ -25,6 +25,7 @@ from thinc.types import Floats2d, Ints1d, Ints2d
 from thinc.util import to_categorical
 
 from ..errors import Errors
+from .base import has_same_words
 
 # The class of a token whose label is missing.
 MISSING = -1
@@ -330,9 +331,8 @@ class ConvMorphologizer(BatchTagger, Morphologizer):
 def _get_aligned(example: Example, attrs: Tuple[str, ...]) -> List[Tuple[Optional[int], ...]]:
     """Look up attributes of the reference's tokens for those of the predicted document: 0 where
     they are missing, None where the tokenizations differ too much."""
-    x, y = example.predicted, example.reference
-    if x.to_array(ORTH).tobytes() == y.to_array(ORTH).tobytes():
-        columns = [y.to_array(attr).tolist() for attr in attrs]
+    if has_same_words(example):
+        columns = [example.reference.to_array(attr).tolist() for attr in attrs]
     else:
         columns = [example.get_aligned(attr) for attr in attrs]
     return list(zip(*columns, strict=True))

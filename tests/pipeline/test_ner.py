@@ -9,6 +9,8 @@ import numpy
 import pytest
 import spacy
 import srsly
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 from spacy.cli.debug_data import debug_data
 from spacy.cli.evaluate import evaluate
@@ -297,6 +299,36 @@ def test_learns_from_partial_annotation():
     nlp = ner_pipeline(get_examples=partial)
     train(nlp, steps=60, get_examples=partial)
     assert_solved(nlp)
+
+
+@pytest.mark.filterwarnings("ignore:.*W001")
+@settings(max_examples=50)
+@given(st.data())
+def test_the_same_words_teach_what_aligned_words_teach(nlp, data):
+    component = nlp.get_pipe("ner")
+    words = data.draw(st.lists(st.sampled_from(["ben", " ", "York", "\n"]), max_size=6))
+    reference = Doc(nlp.vocab, words=words)
+    labels = st.sampled_from(["missing", "outside", "blocked", *LABELS])
+    start = 0
+    while start < len(words):
+        stop = data.draw(st.integers(start + 1, len(words)))
+        label = data.draw(labels)
+        span = Span(reference, start, stop, label=label if label in LABELS else "")
+        where = {label: [span]} if label not in LABELS else {"entities": [span]}
+        reference.set_ents(**{"entities": [], "default": "unmodified", **where})
+        start = stop
+    losses = []
+    # Words in other letters are aligned one by one.
+    for predicted in (words, [word.swapcase() for word in words]):
+        docs = [Doc(nlp.vocab, words=predicted), Doc(nlp.vocab, words=["Anna"])]
+        made = [Example(docs[0], reference), Example(docs[1], Doc(nlp.vocab, words=["Anna"]))]
+        generator = numpy.random.default_rng(0)
+        scores = [generator.random((len(doc), len(component.tags)), dtype="f") for doc in docs]
+        losses.append(component.get_loss(made, scores))
+    (loss, gradients), (aligned_loss, aligned_gradients) = losses
+    assert loss == aligned_loss
+    for gradient, aligned in zip(gradients, aligned_gradients, strict=True):
+        assert_array_equal(gradient, aligned)
 
 
 def test_entities_that_do_not_fit_the_tokens_are_unknown():
