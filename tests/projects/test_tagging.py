@@ -1,11 +1,16 @@
+import runpy
 from pathlib import Path
 
 import pytest
 import spacy
+import srsly
 from spacy.tokens import DocBin
 from spacy.training import Corpus
+from spacy.util import load_config
 
-from .util import check_workflows, copy_project, run_in_process
+from .util import ROOT, check_workflows, copy_project, run_in_process
+
+CONFIGS = ROOT / "projects" / "tagging" / "configs"
 
 # A multiword token (1-2) and an empty node (8.1)
 CONLLU = """\
@@ -70,3 +75,34 @@ def test_docs_of_several_sentences_stay_whole(corpus: Path):
 
 def test_every_dependency_exists_or_is_an_output(project: Path):
     check_workflows(project, VARS)
+
+
+def test_sentences_by_themselves_have_trees(project: Path):
+    run_in_process(project, "convert", {**VARS, "vars.n_sents": 1})
+    path = project / "corpus" / "UD_Tiny" / "dev.spacy"
+    docs = list(DocBin().from_disk(path).get_docs(spacy.blank("tr").vocab))
+    assert [len(doc) for doc in docs] == [9, 2, 1]
+    heads = [token.head.text for token in docs[0]]
+    assert " ".join(heads) == "kedi Evde içti içti içti köpek içti köpek içti"
+    assert [token.dep_ for token in docs[0]][:3] == ["nmod", "case", "nsubj"]
+    assert all(len(list(doc.sents)) == 1 for doc in docs)
+
+
+def test_the_table_has_all_pipelines(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    tags = {"tag_acc": 0.9, "pos_acc": 0.8, "morph_acc": 0.7, "speed": 20000.0}
+    srsly.write_json(tmp_path / "tagger.json", tags)
+    trees = {"dep_uas": 0.91234, "dep_las": 0.85, "speed": 10000.0}
+    srsly.write_json(tmp_path / "parser.json", trees)
+    script = ROOT / "projects" / "tagging" / "scripts" / "report.py"
+    runpy.run_path(str(script))["main"](tmp_path)
+    *_, parser, tagger = capsys.readouterr().out.strip().split("\n")
+    assert parser.split() == ["parser", "–", "–", "–", "91.23", "85.00", "10,000"]
+    assert tagger.split() == ["tagger", "90.00", "80.00", "70.00", "–", "–", "20,000"]
+
+
+def test_the_peers_differ_in_their_components_alone():
+    cnn, parser = (load_config(CONFIGS / f"spacy_{name}.cfg") for name in ("cnn", "parser"))
+    for config in (cnn, parser):
+        del config["nlp"]["pipeline"], config["training"]["score_weights"]
+        config["components"] = {"tok2vec": config["components"]["tok2vec"]}
+    assert cnn == parser

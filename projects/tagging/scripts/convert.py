@@ -1,4 +1,4 @@
-"""CoNLL-U to .spacy: words, spaces, lemmas and the three columns of tags."""
+"""CoNLL-U to .spacy: words, spaces, lemmas, the three columns of tags, and trees of sentences."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,10 +9,9 @@ from spacy.training.converters import conllu_to_docs
 from wasabi import msg
 
 
-def without_parse(doc: Doc) -> Doc:
-    """Copy all but the tree. The tree also marks where sentences begin, and a corpus read with
-    `gold_preproc = true` would be cut there, whatever the number of sentences in a doc. What is
-    marked as having no lemma ("_") gets none."""
+def clean(doc: Doc, trees: bool) -> Doc:
+    """Copy what is wanted, with the trees or without. What is marked as having no lemma ("_") gets
+    none."""
     return Doc(
         doc.vocab,
         words=[token.text for token in doc],
@@ -21,15 +20,18 @@ def without_parse(doc: Doc) -> Doc:
         tags=[token.tag_ for token in doc],
         pos=[token.pos_ for token in doc],
         morphs=[str(token.morph) for token in doc],
+        heads=[token.head.i for token in doc] if trees else None,
+        deps=[token.dep_ for token in doc] if trees else None,
     )
 
 
 def read_conllu(path: Path, n_sents: int) -> Iterator[Doc]:
     """A token is a syntactic word: the segments of a multiword token, not its surface form;
-    empty nodes are left out."""
+    empty nodes are left out. Trees also mark where sentences begin, and a corpus read with
+    `gold_preproc = true` would be cut there, so docs of several sentences have none."""
     text = path.read_text(encoding="utf8")
     for doc in conllu_to_docs(text, n_sents=n_sents, no_print=True):
-        yield without_parse(doc)
+        yield clean(doc, trees=n_sents == 1)
 
 
 def main(input_path: Path, output_path: Path, n_sents: int = 1) -> None:
