@@ -148,7 +148,7 @@ def test_as_many_shapes_are_drawn_as_there_are(shape, scripts):
 def test_both_decoders_learn_a_few_captions(project: Path, scripts, name):
     spacy.util.fix_random_seed(0)
     corpus = project / "corpus" / "he" / "dev.spacy"
-    overrides = {"paths.train": corpus, "paths.dev": corpus}
+    overrides = {"paths.train": str(corpus), "paths.dev": str(corpus)}
     config = load_config(ROOT / f"projects/captions/configs/{name}.cfg", overrides=overrides)
     nlp = load_model_from_config(config, auto_fill=True)
     examples = [*scripts.functions.create_picture_corpus(corpus)(nlp)][:4]
