@@ -38,39 +38,35 @@ def create_picture_corpus(path: Path) -> Callable[[Language], Iterator[Example]]
 @registry.architectures("captions.PictureMap.v1")
 def build_picture_map(width: int) -> Model[list[Doc], list[Floats2d]]:
     """One row for each place of the map that convolutions make of a picture, for a decoder that
-    looks at them.
+    looks at them. The last convolution tells a place what is around it.
 
     width (int): The width of the rows.
     """
-    return wrap(nn.Sequential(*convolutions(width), nn.Flatten(2)), width)
+    around = nn.Conv2d(width, width, kernel_size=3, padding=1)
+    return wrap(nn.Sequential(*convolutions(width), around, nn.Flatten(2)), width)
 
 
 @registry.architectures("captions.PictureVector.v1")
 def build_picture_vector(width: int, map_width: int) -> Model[list[Doc], list[Floats2d]]:
-    """A single row for each picture, for a decoder that writes a text from one vector.
+    """A single row for each picture, for a decoder that writes a text from one vector: a linear map
+    of the means of the picture's quarters, which tell how much there is of what, and where.
 
     width (int): The width of the vector.
     map_width (int): The number of columns of the map that convolutions make of a picture.
     """
-    pool = [nn.Flatten(), nn.Linear(map_width * MAP_SIZE**2, width), nn.Unflatten(1, (width, 1))]
-    return wrap(nn.Sequential(*convolutions(map_width), *pool), width)
+    pool = [nn.AdaptiveAvgPool2d(2), nn.Flatten(), nn.Linear(map_width * 4, width)]
+    return wrap(nn.Sequential(*convolutions(map_width), *pool, nn.Unflatten(1, (width, 1))), width)
 
 
 def convolutions(width: int) -> list[nn.Module]:
     """*Shape:* (pictures, 3, SIZE, SIZE) to (pictures, width, MAP_SIZE, MAP_SIZE)"""
-    return [
-        *convolution(3, 32, kernel_size=4, stride=2),
-        *convolution(32, 64, kernel_size=4, stride=2),
-        *convolution(64, width, kernel_size=4, stride=2),
-        *convolution(width, width, kernel_size=3, stride=1),
-    ]
+    return [*convolution(3, 32), *convolution(32, 64), *convolution(64, width)]
 
 
-def convolution(in_width: int, width: int, *, kernel_size: int, stride: int) -> list[nn.Module]:
-    """*Shape:* (pictures, in_width, side, side) to (pictures, width, side / stride, side /
-    stride)"""
+def convolution(in_width: int, width: int) -> list[nn.Module]:
+    """*Shape:* (pictures, in_width, side, side) to (pictures, width, side / 2, side / 2)"""
     return [
-        nn.Conv2d(in_width, width, kernel_size, stride=stride, padding=1),
+        nn.Conv2d(in_width, width, kernel_size=4, stride=2, padding=1),
         nn.GroupNorm(8, width),
         nn.GELU(),
     ]
