@@ -7,6 +7,7 @@ from spacy.tokens import Doc
 from thinc.api import Model
 from thinc.types import Floats2d
 
+from ..checks import check_positive
 from ..errors import Errors
 
 
@@ -20,7 +21,9 @@ def build_tok2vec_listener_v1(
     width (int): The width of the token vectors.
     upstream (str): The name of the component; "*" for any.
     RETURNS (Model[List[Doc], List[Floats2d]]): The layer.
+    RAISES (ValueError): If a setting is out of its range.
     """
+    check_positive("width", width)
     return ConvTok2VecListener(upstream, width)
 
 
