@@ -7,7 +7,19 @@ other, many times in training; these components ask it for the whole batch.
 from dataclasses import replace
 from functools import cache
 from itertools import repeat
-from typing import Callable, Dict, Iterable, Iterator, List, Optional, Sequence, Tuple, Union, cast
+from typing import (
+    Any,
+    Callable,
+    Dict,
+    Iterable,
+    Iterator,
+    List,
+    Optional,
+    Sequence,
+    Tuple,
+    Union,
+    cast,
+)
 
 import numpy
 from numpy import ndarray
@@ -25,6 +37,7 @@ from thinc.types import Floats2d, Ints1d, Ints2d
 from thinc.util import to_categorical
 
 from ..errors import Errors
+from ..models.rows import Rows, flatten_rows
 from .base import has_same_words
 
 # The class of a token whose label is missing.
@@ -166,7 +179,7 @@ class BatchTagger(Tagger):
             return losses
         set_dropout_rate(self.model, drop)
         scores, backprop = self.model.begin_update(docs)
-        if numpy.isnan(float(self.model.ops.xp.concatenate(scores).sum())):
+        if numpy.isnan(float(self._flatten(scores).sum())):
             raise ValueError(SpacyErrors.E940)
         loss, d_scores = self.get_loss(examples, scores)
         backprop(d_scores)
@@ -190,7 +203,7 @@ class BatchTagger(Tagger):
         validate_examples(examples, f"{type(self).__name__}.get_loss")
         ops = self.model.ops
         right, wrong = self._get_gold(examples)
-        probabilities = ops.xp.concatenate(scores)
+        probabilities = self._flatten(scores)
         if ops.xp.any((probabilities < 0) | (probabilities > 1)):
             raise ValueError(Errors.E130.format(name=self.name, model=self.model.name))
         d_scores = probabilities - to_categorical(
@@ -207,13 +220,16 @@ class BatchTagger(Tagger):
         loss = float((d_scores**2).sum())
         if numpy.isnan(loss):
             raise ValueError(SpacyErrors.E910.format(name=self.name))
-        return loss, ops.unflatten(d_scores, [len(rows) for rows in scores])
+        return loss, Rows(d_scores, [len(rows) for rows in scores])
 
     def _scores2guesses(self, scores: Sequence[Floats2d]) -> List[ndarray]:
         """Find the best label of each token."""
-        ops = self.model.ops
-        guesses = ops.to_numpy(ops.xp.concatenate(scores).argmax(axis=1))
+        guesses = self.model.ops.to_numpy(self._flatten(scores).argmax(axis=1))
         return numpy.split(guesses, numpy.cumsum([len(rows) for rows in scores])[:-1])
+
+    def _flatten(self, scores: Sequence[Floats2d]) -> Any:
+        """Lay the scores of documents end to end. *Shape:* (tokens, labels)"""
+        return flatten_rows(self.model.ops, scores, len(self.labels))
 
     def _get_gold(self, examples: Iterable[Example]) -> Tuple[ndarray, ndarray]:
         """Look up the class of each token of a batch: the one that is right, and the one that is

@@ -24,6 +24,7 @@ NEEDED = {
     "spacy-textconv.CharTok2Vec.v1": {"encode": DILATED},
     "spacy-textconv.NgramLinear.v1": {"unit": "word", "sizes": [1]},
     "spacy-textconv.TagCRF.v1": {"tok2vec": tok2vec(embed=CONVOLUTIONS)},
+    "spacy-textconv.Tagger.v1": {"tok2vec": tok2vec(embed=CONVOLUTIONS)},
     "spacy-textconv.TextCatConv.v1": {
         "tok2vec": tok2vec(embed=CONVOLUTIONS),
         "attend": {"max": POOL},

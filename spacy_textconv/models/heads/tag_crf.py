@@ -3,11 +3,12 @@
 from typing import List, Optional, Tuple, cast
 
 from spacy.tokens import Doc
-from thinc.api import Linear, Model, chain, with_array, zero_init
+from thinc.api import Linear, Model, chain, zero_init
 from thinc.types import Floats1d, Floats2d
 
 from ...layers import KINDS, extend_transitions
 from ..compose import check_tok2vec, checked, fix_outputs
+from ..linear import linear_rows
 from ..types import EmbedT, EncoderBackpropT, EncoderT, RowsT
 
 # How far the scores of a new tag are below those of tag 0, which it starts as a copy of.
@@ -76,7 +77,7 @@ def tag_scores(nO: Optional[int], nI: Optional[int]) -> EncoderT:
         "tag_scores",
         tag_scores_forward,
         init=tag_scores_init,
-        layers=[with_array(linear)],
+        layers=[linear_rows(linear)],
         dims={"nO": nO},
         params={"transitions": None},
         refs={"linear": linear},
@@ -95,8 +96,5 @@ def tag_scores_init(
 def tag_scores_forward(
     model: EncoderT, Xs: List[Floats2d], is_train: bool
 ) -> Tuple[List[Floats2d], EncoderBackpropT]:
-    # Thinc's `with_array` can't flatten nothing.
-    if not Xs:
-        return [], lambda dYs: []
     [of_rows] = model.layers
     return of_rows(Xs, is_train)
