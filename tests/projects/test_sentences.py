@@ -192,7 +192,7 @@ def test_the_peer_learns_a_few_texts(scripts):
     peer = scripts.peer
     texts = ["A dog runs.", "A man sleeps.", "Two men talk.", ""]
     pieces = peer.Pieces.learn(texts, max_symbols=40)
-    component = {"word_dropout": 0.0, "kl_weight": 0.01, "kl_annealing": 10, "free_bits": 0.0}
+    component = {"word_dropout": 0.0, "kl_weight": 0.01, "free_bits": 0.0}
     for latent in (0, 8):
         sizes = peer.Sizes(len(pieces), 16, 24, vector=16, latent=latent, max_length=30)
         autoencoder = peer.Autoencoder(sizes, pieces)

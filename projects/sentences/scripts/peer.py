@@ -206,9 +206,11 @@ def learn(
     seconds: float,
     rate: float,
     component: dict[str, Any],
+    annealing: float = 0.0,
 ) -> int:
-    """Learn for some seconds of the processor, with the loss of the settings of a component, and a
-    rate that falls to zero. Returns the steps."""
+    """Learn for some seconds of the processor, with the loss of the settings of a component, a rate
+    that falls to zero, and a divergence whose weight rises in a share of the time. Returns the
+    steps."""
     network = autoencoder.network.train()
     optimizer = torch.optim.Adam(network.parameters(), betas=(0.9, 0.98))
     begin = process_time()
@@ -224,8 +226,7 @@ def learn(
         lost = cross_entropy(network(points, read.masked_fill(hidden, UNKNOWN)), rows)
         loss = lost.sum() / symbols
         if log_variances.shape[1]:
-            annealing = max(1, component["kl_annealing"])
-            weight = component["kl_weight"] * min(1.0, steps / annealing)
+            weight = component["kl_weight"] * (share / annealing if share < annealing else 1.0)
             divergence = free_bits(kl_divergence(means, log_variances), component["free_bits"])
             loss = loss + weight * divergence * len(rows) / symbols
         optimizer.zero_grad()
@@ -280,7 +281,9 @@ def main(
     msg.info(f"{parameters:,} parameters, {sizes.hidden} units")
     batches = create_batches(texts, nlp.config["training"]["batcher"]["size"])
     component = nlp.config["components"]["vae"]
-    steps = learn(autoencoder, batches, training["seconds"], rate, component)
+    # They take other numbers of steps, but the same time.
+    annealing = component["kl_annealing"] / training["steps"]
+    steps = learn(autoencoder, batches, training["seconds"], rate, component, annealing)
     autoencoder.save(output_path)
     results = {"seconds": training["seconds"], "steps": steps, "parameters": parameters}
     srsly.write_json(output_path / "training.json", results)
