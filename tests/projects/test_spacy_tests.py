@@ -1,9 +1,6 @@
-import subprocess
-import sys
 from importlib import import_module
 from pathlib import Path
 
-import pytest
 import spacy
 import srsly
 
@@ -12,7 +9,6 @@ from .util import ROOT
 PROJECT = ROOT / "projects" / "spacy_tests"
 SCRIPT = PROJECT / "scripts" / "run_spacy_tests.py"
 TESTS = Path(spacy.__file__).parent / "tests"
-TAGGER = "pipeline/test_tagger.py"
 
 
 def test_each_expected_failure_is_a_test_of_spacys():
@@ -33,22 +29,3 @@ def test_the_report_counts_what_builds_ours(monkeypatch):
     assert "| a.py | 2 | 1 | 1 |" in report and "| b.py | 1 | 0 | 0 |" in report
     assert "| all | 3 | 1 | 1 |" in report
     assert "- It is so: `a.py::y`" in report and "Not run" not in report
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    "failures, code, said",
-    [
-        ({}, 0, f"| {TAGGER} | 12 | 12 | 0 |"),
-        ({"No reason": [f"{TAGGER}::test_label_types"]}, 1, "XPASS(strict)"),
-        ({"No reason": [f"{TAGGER}::test_gone"]}, 4, f"There is no test {TAGGER}::test_gone"),
-    ],
-)
-def test_fails_unless_all_is_as_expected(failures, code, said, tmp_path):
-    srsly.write_yaml(tmp_path / "expected.yml", failures)
-    paths = [tmp_path / "expected.yml", tmp_path / "results.md"]
-    tests = "spacy.tests.pipeline.test_tagger"
-    command = [sys.executable, str(SCRIPT), *map(str, paths), tests]
-    done = subprocess.run(command, capture_output=True, text=True)
-    assert done.returncode == code
-    assert said in done.stdout + done.stderr
