@@ -284,8 +284,8 @@ def results(docstring: Docstring) -> str:
 
 
 def config_block(config: Config) -> str:
-    # Sections that only have sections in them need no header.
-    text = re.sub(r"^\[.+\]\n\n(?=\[)", "", config.to_str(), flags=re.MULTILINE)
+    # The first section needs no header if it only has sections in it.
+    text = re.sub(r"^\[\w+\]\n\n(?=\[)", "", config.to_str())
     return f"```ini\n{text}\n```"
 
 

@@ -43,7 +43,7 @@ VARS = {
 def scripts() -> SimpleNamespace:
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(SCRIPTS)
-        names = ["convert", "peer", "evaluate", "control", "page"]
+        names = ["convert", "lstm", "evaluate", "control", "page"]
         modules = {n: import_file(f"sentences_{n}", SCRIPTS / f"{n}.py") for n in names}
     return SimpleNamespace(**modules)
 
@@ -189,7 +189,7 @@ def test_a_corpus_is_spliced_anew_each_time(tmp_path: Path):
 
 def test_the_peer_learns_a_few_texts(scripts):
     fix_random_seed(0)
-    peer = scripts.peer
+    peer = scripts.lstm
     texts = ["A dog runs.", "A man sleeps.", "Two men talk.", ""]
     pieces = peer.Pieces.learn(texts, max_symbols=40)
     component = {"word_dropout": 0.0, "kl_weight": 0.01, "free_bits": 0.0}
@@ -209,7 +209,7 @@ def test_the_peer_learns_a_few_texts(scripts):
 
 
 def test_training_of_the_peer_ends_with_its_time(scripts):
-    peer = scripts.peer
+    peer = scripts.lstm
     pieces = peer.Pieces.learn(DESCRIPTIONS, max_symbols=40)
     sizes = peer.Sizes(len(pieces), 8, 8, vector=8, latent=0, max_length=30)
     autoencoder = peer.Autoencoder(sizes, pieces)

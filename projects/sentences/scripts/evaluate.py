@@ -6,7 +6,7 @@ from typing import Any
 import spacy
 import srsly
 import typer
-from peer import Autoencoder
+from lstm import Autoencoder
 from spacy.tokens import DocBin
 from spacy.training import Example
 from wasabi import MarkdownRenderer, msg
