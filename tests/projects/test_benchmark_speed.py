@@ -46,7 +46,7 @@ def in_process(scripts):
     """Lets all pipelines be in this process, because others start slowly."""
 
     @contextmanager
-    def enter(paths, corpus, lang, device):
+    def enter(paths, corpus, lang, device, ours):
         ops = get_current_ops()
         contestant = scripts.contestants.Contestant
         yield {name: contestant(path, corpus, lang, device) for name, path in paths.items()}
@@ -190,7 +190,7 @@ def test_each_pipeline_has_a_process_of_its_own(scripts, tmp_path):
     DocBin(docs=docs).to_disk(tmp_path / "corpus.spacy")
     paths = {"ours": ROOT / "configs" / "tagger_small.cfg", "theirs": PEERS / "spacy_cnn.cfg"}
     device = scripts.contestants.Device(threads=2, numpy_product=True)
-    arguments = (paths, tmp_path / "corpus.spacy", "en", device)
+    arguments = (paths, tmp_path / "corpus.spacy", "en", device, ["ours"])
     with scripts.contestants.enter(*arguments) as contestants:
         pids = {
             contestant.executor.submit(os.getpid).result() for contestant in contestants.values()
@@ -199,6 +199,11 @@ def test_each_pipeline_has_a_process_of_its_own(scripts, tmp_path):
         for contestant in contestants.values():
             assert contestant.executor.submit(torch.get_num_threads).result() == 2
             assert contestant.product_rate() > 0
+        products = {
+            name: contestant.executor.submit(get_current_ops).result().use_blis
+            for name, contestant in contestants.items()
+        }
+        assert products == {"ours": True, "theirs": False}
         parts = scripts.measure.measure_parts(contestants, "theirs", scripts.measure.QUICK, 1)
     assert parts["pipe_docs"]["theirs"]["ratio"] == 1.0
 

@@ -7,10 +7,10 @@ import multiprocessing
 import os
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from concurrent.futures import Executor, ProcessPoolExecutor
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from statistics import median
@@ -156,7 +156,7 @@ def _call(method: str, args: Tuple) -> Any:
 
 @contextmanager
 def enter(
-    paths: Dict[str, Path], corpus: Path, lang: str, device: Device
+    paths: Dict[str, Path], corpus: Path, lang: str, device: Device, ours: Collection[str]
 ) -> Iterator[Dict[str, Remote]]:
     """Start a process for each contestant, and end it afterwards.
 
@@ -164,6 +164,8 @@ def enter(
     corpus (Path): Annotated documents, in a .spacy file.
     lang (str): The language of the pipelines.
     device (Device): What they compute with.
+    ours (Collection[str]): The names of those that keep Thinc's own matrix product: most of theirs
+        are torch's, and its threads and numpy's disturb each other in one process.
     YIELDS (Dict[str, Remote]): The contestants by name.
     """
     # Libraries of matrix products read it when they are loaded.
@@ -172,8 +174,9 @@ def enter(
     with ExitStack() as stack:
         remotes = {}
         for name, path in paths.items():
+            own = replace(device, numpy_product=device.numpy_product and name not in ours)
             executor = ProcessPoolExecutor(
-                1, spawn, initializer=_enter, initargs=(path, corpus, lang, device)
+                1, spawn, initializer=_enter, initargs=(path, corpus, lang, own)
             )
             remotes[name] = Remote(stack.enter_context(executor))
         yield remotes

@@ -431,7 +431,7 @@ def main(
     threads: int = 1,
     gpu_id: int = -1,
     numpy_product: Annotated[
-        bool, typer.Option(help="Measure the pipelines alone, and let Thinc multiply with numpy")
+        bool, typer.Option(help="Measure the pipelines alone, and let peers multiply with numpy")
     ] = False,
     lang: str = "en",
     ner_lang: str = "en",
@@ -455,10 +455,11 @@ def main(
         "recognizers": {name: path.name for name, path in ner_paths.items()},
         "ner_peer": ner_peer_name,
     }
-    with enter(paths, corpus, lang, device) as contestants:
+    with enter(paths, corpus, lang, device, own) as contestants:
         product_rate = contestants[first_peer].product_rate()
         result["parts"] = measure_parts(contestants, first_peer, sizes, passes)
-    with enter(ner_paths, ner_corpus, ner_lang, device) as recognizers:
+    own_ner = named_paths(ner)
+    with enter(ner_paths, ner_corpus, ner_lang, device, own_ner) as recognizers:
         result["entities"] = measure_pipelines(recognizers, ner_peer_name, ENTITIES, sizes, passes)
     tokenizer_rate = result["parts"]["tokenizer"][first_peer]["rate"]
     result["ceilings"] = {"tokenizer": tokenizer_rate, "thinc_product": product_rate}

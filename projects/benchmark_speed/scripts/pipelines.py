@@ -29,7 +29,7 @@ def main(
     quick: Annotated[bool, typer.Option(help="Try everything at toy size")] = False,
 ) -> None:
     """Measure pipelines on CORPUS with each number of THREADS, both with Thinc's matrix product and
-    with numpy's, or on a GPU. Write all numbers to OUTPUT (JSON), and a table beside it."""
+    with numpy's in the peers, or on a GPU. Write all numbers to OUTPUT (JSON), and a table beside it."""
     sizes = QUICK if quick else replace(FULL, turns=turns, train_turns=train_turns)
     paths = named_paths([*peer, ours])
     peer_name = next(iter(paths))
@@ -41,7 +41,7 @@ def main(
     for device in devices:
         machine = machine_facts(device)
         msg.info(run_label(machine))
-        with enter(paths, corpus, lang, device) as contestants:
+        with enter(paths, corpus, lang, device, named_paths([ours])) as contestants:
             parts = measure_pipelines(contestants, peer_name, ["pipe_docs"], sizes, 1)
         runs[run_label(machine)] = {"machine": machine, "peer": peer_name, "parts": parts}
     output.parent.mkdir(parents=True, exist_ok=True)
