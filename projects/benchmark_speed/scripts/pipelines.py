@@ -29,7 +29,8 @@ def main(
     quick: Annotated[bool, typer.Option(help="Try everything at toy size")] = False,
 ) -> None:
     """Measure pipelines on CORPUS with each number of THREADS, both with Thinc's matrix product and
-    with numpy's in the peers, or on a GPU. Write all numbers to OUTPUT (JSON), and a table beside it."""
+    with numpy's in the peers, or on a GPU. Write all numbers to OUTPUT (JSON), and a table beside
+    it."""
     sizes = QUICK if quick else replace(FULL, turns=turns, train_turns=train_turns)
     paths = named_paths([*peer, ours])
     peer_name = next(iter(paths))
