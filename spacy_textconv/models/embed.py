@@ -197,19 +197,27 @@ def _predict_words(model: EmbedT, words: Words) -> Tensor:
     version = shim.version
     embedded, unknown = cache.get(words.keys, version, shim.device)
     if len(unknown):
-        types, type_of_word = words.take(unknown).distinct()
-        slices = numpy.array_split(numpy.arange(len(types)), -(-len(types) // TYPES_PER_SLICE))
-        Y = torch.cat([_embed_types(model, types.take(rows)) for rows in slices])
+        _, first, type_of_word = numpy.unique(
+            words.keys[unknown], return_index=True, return_inverse=True
+        )
+        types = unknown[first]
+        slices = numpy.array_split(types, -(-len(types) // TYPES_PER_SLICE))
+        Y = torch.cat([_embed_types(model, words, vectors, rows) for rows in slices])
         if cache.size:
-            cache.put(types.keys, Y, version)
+            cache.put(words.keys[types], Y, version)
         rows, places = (torch.from_numpy(x).to(shim.device) for x in (type_of_word, unknown))
         embedded.index_copy_(0, places, Y.index_select(0, rows))
     return embedded
 
 
-def _embed_types(model: EmbedT, types: Words) -> Tensor:
-    vectors = _static_vectors(model, types)
-    return cast(Tensor, get_shim(model).predict(*_features(model, types), vectors))
+def _embed_types(
+    model: EmbedT, words: Words, vectors: Optional[Tensor], rows: numpy.ndarray
+) -> Tensor:
+    """Embed some of the words, with their static vectors if the model uses them."""
+    shim = get_shim(model)
+    if vectors is not None:
+        vectors = vectors.index_select(0, torch.from_numpy(rows).to(shim.device))
+    return cast(Tensor, shim.predict(*_features(model, words.take(rows)), vectors))
 
 
 def _key_attrs(model: EmbedT, docs: List[Doc]) -> List[str]:
