@@ -27,6 +27,7 @@ from ..decode import (
     has_attention,
     starting,
 )
+from ..rows import flatten_rows
 from ..shim import gradients
 from ..wrap import get_shim
 
@@ -154,7 +155,7 @@ def read_chosen(
             dXs[i] = dX
         return backprop_tok2vec(dXs)
 
-    return xp.concatenate(chosen), lengths, backprop
+    return flatten_rows(tok2vec.ops, chosen, tok2vec.get_dim("nO")), lengths, backprop
 
 
 def read(tok2vec: Model[List[Doc], List[Floats2d]], docs: List[Doc]) -> Tuple[Floats2d, List[int]]:
@@ -166,7 +167,7 @@ def read(tok2vec: Model[List[Doc], List[Floats2d]], docs: List[Doc]) -> Tuple[Fl
         of them has.
     """
     Xs = tok2vec.predict(docs)
-    return tok2vec.ops.xp.concatenate(Xs), [len(X) for X in Xs]
+    return flatten_rows(tok2vec.ops, Xs, tok2vec.get_dim("nO")), [len(X) for X in Xs]
 
 
 def write(

@@ -19,6 +19,7 @@ from ...generation.symbols import SPECIAL, Symbols, lower
 from ...layers import StringTransducer, ctc_loss, needed_slots
 from ..compose import check_tok2vec, replace_network
 from ..features import hash_rows
+from ..rows import Rows, flatten_rows
 from ..shim import gradients
 from ..wrap import converting, get_shim, tensor_to_array, to_tensor, wrap_module
 from .seq2seq import Targets
@@ -209,17 +210,16 @@ def forward(
     if not tok2vec:
         scores, backprop_network = network(batch, is_train)
         return scores, lambda d_scores: backprop_network(d_scores) or []
-    xp = model.ops.xp
-    Xs, backprop_tok2vec = tok2vec[0](batch.docs, is_train)
+    [embed] = tok2vec
+    Xs, backprop_tok2vec = embed(batch.docs, is_train)
     tokens = model.ops.asarray1i(list(batch.tokens), dtype="int64")
-    X = xp.concatenate(Xs)
+    X = flatten_rows(model.ops, Xs, embed.get_dim("nO"))
     scores, backprop_network = network(batch.with_vectors(X[tokens]), is_train)
 
     def backprop(d_scores: Floats2d) -> List[Doc]:
-        d_vectors = xp.zeros_like(X)
+        d_vectors = model.ops.xp.zeros_like(X)
         d_vectors[tokens] = backprop_network(d_scores)
-        stops = numpy.cumsum([len(X) for X in Xs])[:-1].tolist()
-        return backprop_tok2vec(xp.split(d_vectors, stops))
+        return backprop_tok2vec(Rows(d_vectors, [len(X) for X in Xs]))
 
     return scores, backprop
 
