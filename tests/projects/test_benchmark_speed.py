@@ -225,7 +225,7 @@ def test_the_report_has_the_same_numbers(scripts, metrics, result, tmp_path):
     accuracy = tmp_path / "accuracy"
     accuracy.mkdir()
     for name in CONTESTANTS:
-        srsly.write_json(accuracy / f"{name}.json", {"tag_acc": 0.9, "pos_acc": 0.8})
+        srsly.write_json(accuracy / f"{name}-seed0.json", {"tag_acc": 0.9, "pos_acc": 0.8})
     text = write_report(scripts, [metrics, with_two], tmp_path / "report", accuracy)
     for key, titles in {"parts": scripts.report.PARTS, "entities": scripts.report.ENTITIES}.items():
         for part, title in titles.items():
@@ -270,10 +270,12 @@ def test_thinc_multiplies_with_numpy_if_asked_to(scripts, with_numpy):
     assert used.use_blis is not with_numpy
 
 
-def test_who_has_not_been_evaluated_is_left_out_and_named(scripts, tmp_path, capsys):
-    srsly.write_json(tmp_path / "textconv.json", {"tag_acc": 0.9, "pos_acc": 0.8})
+def test_accuracies_are_means_and_who_has_none_is_left_out_and_named(scripts, tmp_path, capsys):
+    for seed, tag_acc in enumerate([0.875, 0.625]):
+        scores = {"tag_acc": tag_acc, "pos_acc": 0.5}
+        srsly.write_json(tmp_path / f"textconv-seed{seed}.json", scores)
     accuracies = scripts.report.read_accuracies(tmp_path, CONTESTANTS)
-    assert accuracies == {"textconv": {"tag_acc": 90, "pos_acc": 80}}
+    assert accuracies == {"textconv": {"tag_acc": 75, "pos_acc": 50}}
     printed = capsys.readouterr().out
     assert "spacy_cnn" in printed and "spacy_bilstm" in printed
 

@@ -1,9 +1,7 @@
-import runpy
 from pathlib import Path
 
 import pytest
 import spacy
-import srsly
 from spacy.tokens import DocBin
 from spacy.training import Corpus
 from spacy.util import load_config
@@ -86,18 +84,6 @@ def test_sentences_by_themselves_have_trees(project: Path):
     assert " ".join(heads) == "kedi Evde içti içti içti köpek içti köpek içti"
     assert [token.dep_ for token in docs[0]][:3] == ["nmod", "case", "nsubj"]
     assert all(len(list(doc.sents)) == 1 for doc in docs)
-
-
-def test_the_table_has_all_pipelines(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
-    tags = {"tag_acc": 0.9, "pos_acc": 0.8, "morph_acc": 0.7, "speed": 20000.0}
-    srsly.write_json(tmp_path / "tagger.json", tags)
-    trees = {"dep_uas": 0.91234, "dep_las": 0.85, "speed": 10000.0}
-    srsly.write_json(tmp_path / "parser.json", trees)
-    script = ROOT / "projects" / "tagging" / "scripts" / "report.py"
-    runpy.run_path(str(script))["main"](tmp_path)
-    *_, parser, tagger = capsys.readouterr().out.strip().split("\n")
-    assert parser.split() == ["parser", "–", "–", "–", "91.23", "85.00", "10,000"]
-    assert tagger.split() == ["tagger", "90.00", "80.00", "70.00", "–", "–", "20,000"]
 
 
 def test_the_peers_differ_in_their_components_alone():

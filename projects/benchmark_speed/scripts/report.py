@@ -2,6 +2,7 @@
 
 from functools import partial
 from pathlib import Path
+from statistics import mean
 from typing import Any, Callable, Dict, List, Optional
 
 import matplotlib
@@ -152,18 +153,20 @@ def contestants(runs: Runs) -> List[str]:
 def read_accuracies(folder: Path, names: List[str]) -> Dict[str, Dict[str, float]]:
     """Read what `spacy evaluate` has written for each contestant.
 
-    folder (Path): Where each has a file NAME.json.
+    folder (Path): Where each has files NAME-seedN.json.
     names (List[str]): The contestants.
-    RETURNS (Dict[str, Dict[str, float]]): The percentages of those that do have a file.
+    RETURNS (Dict[str, Dict[str, float]]): The percentages of those that do have a file, the mean
+        of all seeds.
     """
     accuracies = {}
     for name in names:
-        path = folder / f"{name}.json"
-        if path.exists():
-            scores = srsly.read_json(path)
-            accuracies[name] = {score: 100 * scores[score] for score in ACCURACIES}
+        runs = [srsly.read_json(path) for path in folder.glob(f"{name}-seed*.json")]
+        if runs:
+            accuracies[name] = {
+                score: 100 * mean(run[score] for run in runs) for score in ACCURACIES
+            }
         else:
-            msg.warn(f"{name} is left out of accuracy over speed: there is no {path}")
+            msg.warn(f"{name} is left out of accuracy over speed: {folder} has no scores of it")
     return accuracies
 
 
