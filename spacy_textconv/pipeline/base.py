@@ -32,6 +32,14 @@ class ConvPipe(TrainablePipe):
         """The labels, as `spacy init labels` writes them."""
         return self.labels
 
+    def set_output(self, nO: int) -> None:
+        """Set the number of the model's outputs. A model that has as many keeps its weights.
+
+        nO (int): The number.
+        """
+        if self.model.maybe_get_dim("nO") != nO:
+            super().set_output(nO)
+
     def update(
         self,
         examples: Iterable[Example],

@@ -1,0 +1,33 @@
+"""What all components of our own have in common."""
+
+import pytest
+import spacy
+
+from ..util import tok2vec
+from .test_processes import COMPONENTS, full_example
+
+OURS = [name for name in COMPONENTS if name.startswith("textconv_")]
+
+
+@pytest.fixture(scope="module")
+def pipeline():
+    spacy.util.fix_random_seed(0)
+    nlp = spacy.blank("en")
+    nlp.add_pipe("tok2vec", config={"model": tok2vec()})
+    for name in OURS:
+        nlp.add_pipe(name, config=COMPONENTS[name])
+    nlp.initialize(lambda: [full_example(nlp)])
+    return nlp
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_what_is_excluded_stays_as_it_is(pipeline, name, tmp_path):
+    pipe = pipeline.get_pipe(name)
+    weights = pipe.model.to_bytes()
+    pipe.from_bytes(pipe.to_bytes(), exclude=["model"])
+    assert pipe.model.to_bytes() == weights
+    pipe.from_bytes(pipe.to_bytes(exclude=["model"]))
+    assert pipe.model.to_bytes() == weights
+    pipe.to_disk(tmp_path)
+    pipe.from_disk(tmp_path, exclude=["model"])
+    assert pipe.model.to_bytes() == weights
