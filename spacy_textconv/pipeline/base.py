@@ -60,6 +60,9 @@ class ConvPipe(TrainablePipe):
         losses.setdefault(self.name, 0.0)
         examples = list(examples)
         validate_examples(examples, f"{type(self).__name__}.update")
+        # Not every layer has a gradient of no tokens at all.
+        if not any(len(example.predicted) for example in examples):
+            return losses
         loss = self._learn(examples, drop)
         if loss is None:
             return losses
@@ -69,8 +72,8 @@ class ConvPipe(TrainablePipe):
         return losses
 
     def _learn(self, examples: List[Example], drop: float) -> Optional[float]:
-        """Compute the loss of a batch and the gradients of the model. None if the batch teaches
-        nothing."""
+        """Compute the loss of a batch with tokens and the gradients of the model. None if the batch
+        teaches nothing."""
         raise NotImplementedError
 
     def rehearse(self, *args: Any, **kwargs: Any) -> Dict[str, float]:

@@ -321,8 +321,6 @@ class ConvEntityRecognizer(ConvPipe):
 
     def _learn(self, examples: List[Example], drop: float) -> Optional[float]:
         """Labels that were not known before are added."""
-        if not any(len(eg.predicted) for eg in examples):
-            return None
         for label in _labels_of(examples):
             self.add_label(label)
         set_dropout_rate(self.model, drop)

@@ -422,8 +422,6 @@ class ConvVAE(SequencePipe):
 
     def _learn(self, examples: List[Example], drop: float) -> Optional[float]:
         self._require_model()
-        if not examples:
-            return None
         set_dropout_rate(self.model, drop)
         batch = self._batch([eg.predicted for eg in examples], [eg.reference for eg in examples])
         hidden = batch._replace(sequences=self._drop_words(batch.sequences))

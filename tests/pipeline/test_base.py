@@ -2,6 +2,9 @@
 
 import pytest
 import spacy
+from spacy.tokens import Doc
+from spacy.training import Example
+from thinc.api import Adam
 
 from ..util import tok2vec
 from .test_processes import COMPONENTS, full_example
@@ -31,3 +34,10 @@ def test_what_is_excluded_stays_as_it_is(pipeline, name, tmp_path):
     pipe.to_disk(tmp_path)
     pipe.from_disk(tmp_path, exclude=["model"])
     assert pipe.model.to_bytes() == weights
+
+
+def test_documents_without_tokens_teach_nothing(pipeline):
+    before = pipeline.to_bytes()
+    losses = pipeline.update([Example(Doc(pipeline.vocab), Doc(pipeline.vocab))], sgd=Adam(0.1))
+    assert losses == dict.fromkeys(["tok2vec", *OURS], 0.0)
+    assert pipeline.to_bytes() == before
