@@ -302,4 +302,4 @@ class ConvLanguageModel(SequencePipe):
 
 def _split(values: ndarray, texts: SequenceBatch) -> List[ndarray]:
     """Split what there is for all symbols into that of each text."""
-    return numpy.split(values, numpy.cumsum(texts.lengths)[:-1])
+    return numpy.split(values, numpy.cumsum(texts.lengths, dtype="int64"))[:-1]

@@ -41,3 +41,8 @@ def test_documents_without_tokens_teach_nothing(pipeline):
     losses = pipeline.update([Example(Doc(pipeline.vocab), Doc(pipeline.vocab))], sgd=Adam(0.1))
     assert losses == dict.fromkeys(["tok2vec", *OURS], 0.0)
     assert pipeline.to_bytes() == before
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_no_documents_get_nothing(pipeline, name):
+    assert pipeline.get_pipe(name).predict([]) == []

@@ -247,5 +247,5 @@ def sequence_loss_and_gradient(
 def next_symbols(batch: SequenceBatch) -> ndarray:
     """List what follows each symbol: the next one of its sequence, or the end."""
     following = numpy.roll(batch.symbols, -1)
-    following[numpy.cumsum(batch.lengths) - 1] = END
+    following[numpy.cumsum(batch.lengths, dtype="int64") - 1] = END
     return following
