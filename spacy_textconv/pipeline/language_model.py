@@ -172,7 +172,8 @@ class ConvLanguageModel(SequencePipe):
         """
         self._extensions.register()
         for doc, bits in zip(docs, scores, strict=True):
-            doc._.set(SURPRISE, bits)
+            # Not a view, which would keep the bits of all documents of its batch.
+            doc._.set(SURPRISE, bits.copy())
             letters = len(doc.text)
             doc._.set(BITS, float(bits.sum(dtype="float64")) / letters if letters else None)
 

@@ -386,9 +386,11 @@ class ConvSeq2Seq(SequencePipe):
             sequences = [best[i] for i in group]
             symbols = numpy.array([*chain.from_iterable(sequences)], dtype="int64")
             lengths = numpy.array([*map(len, sequences)])
-            looks = self.model.attrs["attend"](
+            found = self.model.attrs["attend"](
                 self.model, [docs[i] for i in group], Targets(symbols, lengths)
             )
-            for i, written, weights in zip(group, sequences, looks, strict=True):
+            for i, written, weights in zip(group, sequences, found, strict=True):
                 texts = [self.alphabet.decode([symbol]) for symbol in written]
-                docs[i]._.set(f"{self.target}_attention", {"symbols": texts, "weights": weights})
+                # Not a view, which would keep the weights of all documents of its group.
+                looks = {"symbols": texts, "weights": weights.copy()}
+                docs[i]._.set(f"{self.target}_attention", looks)

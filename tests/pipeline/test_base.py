@@ -46,3 +46,10 @@ def test_documents_without_tokens_teach_nothing(pipeline):
 @pytest.mark.parametrize("name", OURS)
 def test_no_documents_get_nothing(pipeline, name):
     assert pipeline.get_pipe(name).predict([]) == []
+
+
+@pytest.mark.filterwarnings("ignore:.*W030")
+def test_a_document_keeps_no_more_than_its_own(pipeline):
+    for doc in pipeline.pipe(["Anna saw Oslo .", "Ben left Paris ."]):
+        arrays = [doc._.latent, doc._.surprise, doc._.summary_attention["weights"]]
+        assert all(array.flags.owndata for array in arrays)

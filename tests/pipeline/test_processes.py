@@ -63,6 +63,7 @@ COMPONENTS = {
         },
         "target": "_.summary",
         "symbols": "words",
+        "attention": True,
     },
     "textconv_vae": {
         "model": {
