@@ -403,6 +403,10 @@ class Errors(metaclass=_WithCode):
         "`decoder` is the layer '{name}', but has to be one that writes sequences for vectors. Use "
         "an architecture such as `spacy-textconv.CausalConvDecoder.v1`."
     )
+    E193 = (
+        "`decoder` is '{name}', which writes what a vector says, but a language model has no "
+        "vectors. Use `spacy-textconv.CausalConvDecoder.v1`."
+    )
 
 
 class Warnings(metaclass=_WithCode):

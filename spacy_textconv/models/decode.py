@@ -290,6 +290,9 @@ def _build_decoder(
     *,
     convert_inputs: ConvertInputsT = _convert_sequences,
 ) -> DecoderT:
+    # A decoder with a bound on its length makes its rows of a vector.
+    if max_length is not None and memory_width is None:
+        raise ValueError(Errors.E193.format(name=name))
     return wrap_module(
         name,
         partial(build, symbols=symbols, memory_width=memory_width),

@@ -22,6 +22,11 @@ MODEL = {
         "dilations": [1, 2, 4],
     },
 }
+# They write what a vector says.
+DECONV, HYBRID = (
+    {"@architectures": f"spacy-textconv.{name}.v1", "width": 16}
+    for name in ("DeconvDecoder", "HybridDecoder")
+)
 
 
 def examples(nlp, texts=TEXTS):
@@ -249,6 +254,8 @@ def test_it_annotates_while_other_components_train():
         ({"model": {"@architectures": "spacy-textconv.CTCTransducer.v1"}}, "E180.*'lm'"),
         ({"texts": ["", " "]}, "E181.*empty"),
         ({"min_count": 100}, "E181.*`min_count`"),
+        ({"model": {**MODEL, "decoder": DECONV}}, "E193.*`decoder`.*'deconv_decoder'"),
+        ({"model": {**MODEL, "decoder": HYBRID}}, "E193.*`decoder`.*'hybrid_decoder'"),
     ],
 )
 def test_settings_that_are_out_of_range(settings, message):

@@ -53,6 +53,7 @@ def build_causal_lm_v1(*, decoder: BuildDecoderT) -> Model[TextSlices, Floats2d]
     decoder (Callable[[int, Optional[int]], Model[SequenceBatch, Floats2d]]): The network, such as
         `spacy-textconv.CausalConvDecoder.v1`.
     RETURNS (Model[TextSlices, Floats2d]): The model: the logits of what follows each symbol.
+    RAISES (ValueError): If the network needs vectors to look at.
     """
     check_decoder(decoder)
     network = decoder(SPECIAL, None)
