@@ -5,7 +5,7 @@ Settings, files and results are spaCy's, which asks the device for one document 
 
 from functools import reduce
 from operator import add
-from typing import Dict, Iterable, List, Optional, cast
+from typing import Callable, Dict, Iterable, List, Optional, cast
 
 from spacy.language import Language
 from spacy.pipeline.tok2vec import DEFAULT_TOK2VEC_MODEL, Tok2Vec
@@ -37,8 +37,13 @@ def make_textconv_tok2vec(
 class ConvTok2Vec(Tok2Vec):
     """spaCy's `tok2vec`, with the gradients of all documents of a batch in one array.
 
-    Takes what `spacy.pipeline.Tok2Vec` takes.
+    Takes what `spacy.pipeline.Tok2Vec` takes. In contrast to spaCy's, it also learns from the other
+    components where the last one that listens is frozen or has nothing to learn from a batch, and
+    the components don't hold on to a batch that it has learned from.
     """
+
+    # Passes the gradients of a batch through the model, while it hasn't got them.
+    _pass_back: Optional[Callable[[], List[Doc]]] = None
 
     def update(
         self,
@@ -49,7 +54,8 @@ class ConvTok2Vec(Tok2Vec):
         losses: Optional[Dict[str, float]] = None,
     ) -> Dict[str, float]:
         """Compute the token vectors of a batch for the components that listen. As soon as the last
-        of them has given its gradient back, the sum of all goes through the model.
+        of them has given its gradient back, the sum of all goes through the model; if it doesn't,
+        then with the next update.
 
         examples (Iterable[Example]): The batch.
         drop (float): The dropout rate.
@@ -61,29 +67,50 @@ class ConvTok2Vec(Tok2Vec):
         losses = {} if losses is None else losses
         losses.setdefault(self.name, 0.0)
         validate_examples(examples, "Tok2Vec.update")
+        self._learn_the_rest()
         docs = [example.predicted for example in examples]
         set_dropout_rate(self.model, drop)
         vectors, backprop_model = self.model.begin_update(docs)
         lengths = [len(rows) for rows in vectors]
         gradients: List[Floats2d] = []
+        listeners = self.listeners
+
+        def pass_back() -> List[Doc]:
+            for listener in listeners:
+                # Without a batch, it reads the vectors that documents have.
+                listener.receive(cast(int, None), None, None)
+            return backprop_model(Rows(cast(Floats2d, reduce(add, gradients)), lengths))
 
         def collect(d_vectors: List[Floats2d]) -> List[Doc]:
             width = vectors[0].shape[1]
             gradients.append(flatten_rows(self.model.ops, d_vectors, width))
             losses[self.name] += float(self.model.ops.xp.sum(gradients[-1] ** 2))
+            self._pass_back = pass_back
             return []
 
         def backprop(d_vectors: List[Floats2d]) -> List[Doc]:
             collect(d_vectors)
-            d_docs = backprop_model(Rows(cast(Floats2d, reduce(add, gradients)), lengths))
+            d_docs = self._learn_the_rest()
             if sgd is not None:
                 self.finish_update(sgd)
             return d_docs
 
-        listeners = self.listeners
         for listener in listeners:
             by_documents = isinstance(listener, ConvTok2VecListener)
             batch_id = docs if by_documents else listener.get_batch_id(docs)
             is_last = listener is listeners[-1]
             listener.receive(cast(int, batch_id), vectors, backprop if is_last else collect)
         return losses
+
+    def finish_update(self, sgd: Optimizer) -> None:
+        """Change the model by the gradients that all components have given back.
+
+        sgd (Optimizer): The optimizer.
+        """
+        self._learn_the_rest()
+        super().finish_update(sgd)
+
+    def _learn_the_rest(self) -> List[Doc]:
+        """Pass the gradients that are left through the model."""
+        pass_back, self._pass_back = self._pass_back, None
+        return pass_back() if pass_back is not None else []

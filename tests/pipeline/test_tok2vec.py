@@ -1,5 +1,7 @@
 """Our tok2vec and its listener do what spaCy's do."""
 
+import pickle
+
 import numpy
 import pytest
 import spacy
@@ -107,6 +109,36 @@ def test_without_listeners_nothing_is_learned():
     before = nlp.to_bytes()
     assert nlp.update(made, sgd=Adam(0.1)) == {"tok2vec": 0.0}
     assert nlp.to_bytes() == before
+
+
+@pytest.mark.parametrize("at_once", [True, False])
+def test_what_one_component_teaches_is_not_lost_with_another(at_once):
+    weights = []
+    for excluded in TAGGERS:
+        nlp, made = pipeline("textconv_tok2vec", *LISTENERS)
+        before = nlp.get_pipe("tok2vec").model.to_bytes()
+        optimizer = Adam(0.01)
+        for _ in range(3):
+            nlp.update(made, exclude=[excluded], sgd=optimizer if at_once else False)
+            for _, pipe in nlp.pipeline if not at_once else ():
+                pipe.finish_update(optimizer)
+        weights.append(nlp.get_pipe("tok2vec").model.to_bytes())
+    assert weights[0] == weights[1] != before
+
+
+def test_no_batch_is_left_after_training():
+    nlp, made = pipeline("textconv_tok2vec", *LISTENERS)
+    train(nlp, made)
+    # Nothing of the last batch is in the way.
+    again = pickle.loads(pickle.dumps(nlp))
+    assert_array_equal(again("The red bird").tensor, nlp("The red bird").tensor)
+    before = nlp.get_pipe("tok2vec").to_bytes()
+    # spaCy's listeners don't read empty documents here.
+    made = examples(nlp)
+    for batch in (made, made[:2]):
+        losses = nlp.update(batch, sgd=Adam(0.01), exclude=["tok2vec"], annotates=["tok2vec"])
+        assert losses["first"] > 0.0
+    assert nlp.get_pipe("tok2vec").to_bytes() == before
 
 
 def count_calls(component, copies):
