@@ -13,7 +13,7 @@ from spacy.language import Language
 from spacy.tokens import Doc
 from spacy.training import Example, validate_get_examples
 from spacy.vocab import Vocab
-from thinc.api import Config, set_dropout_rate
+from thinc.api import Config, Optimizer, set_dropout_rate
 from thinc.types import Floats2d
 from thinc.util import to_numpy
 
@@ -135,7 +135,7 @@ def make_textconv_vae(
     kl_weight (float): How much the divergence of the points from a standard normal distribution
         counts.
     kl_annealing (int): The number of updates in which this weight rises from 0 (Bowman et al. 2016,
-        section 3.1).
+        section 3.1). Batches that `accumulate_gradient` adds up are one.
     free_bits (float): How many bits of each column of the latent space cost nothing.
     word_dropout (float): The probability that a decoder which looks back at symbols sees an unknown
         one instead in training (Bowman et al. 2016, section 3.2).
@@ -426,8 +426,7 @@ class ConvVAE(SequencePipe):
         batch = self._batch([eg.predicted for eg in examples], [eg.reference for eg in examples])
         hidden = batch._replace(sequences=self._drop_words(batch.sequences))
         outputs, backprop = self.model.begin_update(hidden)
-        self._updates += 1
-        share = min(1.0, self._updates / self.kl_annealing) if self.kl_annealing else 1.0
+        share = min(1.0, (self._updates + 1) / self.kl_annealing) if self.kl_annealing else 1.0
         loss, gradients = self.model.attrs["loss"](
             outputs,
             batch.sequences,
@@ -439,6 +438,14 @@ class ConvVAE(SequencePipe):
             raise ValueError(SpacyErrors.E910.format(name=self.name))
         backprop(gradients)
         return loss
+
+    def finish_update(self, sgd: Optimizer) -> None:
+        """Change the model by the gradients of one or more batches.
+
+        sgd (Optimizer): The optimizer.
+        """
+        super().finish_update(sgd)
+        self._updates += 1
 
     def score(self, examples: Iterable[Example], **kwargs: Any) -> Dict[str, Any]:
         """Score a batch of examples: their points, and what is written for these.

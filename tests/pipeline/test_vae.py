@@ -223,6 +223,12 @@ def test_annealing_and_free_bits():
     nlp.initialize(lambda: made)
     train(nlp, steps=1)
     assert seen[-1] == (0.5, 0.5)
+    # Batches whose gradients are added up are one update.
+    for batch in (made[:3], made[3:]):
+        nlp.update(batch, sgd=False)
+    vae(nlp).finish_update(Adam(0.01))
+    train(nlp, steps=1)
+    assert seen[-3:] == [(1.0, 0.5), (1.0, 0.5), (1.5, 0.5)]
 
 
 def test_hidden_words_are_learned_all_the_same():
