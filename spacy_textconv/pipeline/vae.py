@@ -409,7 +409,8 @@ class ConvVAE(SequencePipe):
             are conditions.
         samples (int): The number of points for each text.
         seed (int): Equal seeds draw the same points.
-        RETURNS (ndarray): The logarithms of the probabilities, in nats. *Shape:* (texts,)
+        RETURNS (ndarray): The logarithms of the probabilities, in nats; of a text that is too long,
+            that of what it is cut to in training. *Shape:* (texts,)
         RAISES (ValueError): If the model is a plain autoencoder.
         """
         check_positive("samples", samples)
