@@ -407,6 +407,11 @@ class Errors(metaclass=_WithCode):
         "`decoder` is '{name}', which writes what a vector says, but a language model has no "
         "vectors. Use `spacy-textconv.CausalConvDecoder.v1`."
     )
+    E194 = (
+        "The component '{name}' gets symbols that are no {symbols}, as its `symbols` says. Set it "
+        "to what they are, or let them be found again: initialize the component with the training "
+        "data, and without `[initialize.components.{name}.labels]`."
+    )
 
 
 class Warnings(metaclass=_WithCode):

@@ -7,6 +7,7 @@ from spacy.errors import Errors as SpacyErrors
 from spacy.tokens import Doc
 
 from ..checks import check_choice, check_positive
+from ..errors import Errors
 from ..generation.pieces import Pieces
 from ..generation.symbols import Letters, SequenceSymbols, Words
 from ..models.attributes import EXTENSION, register
@@ -82,8 +83,9 @@ class SequencePipe(ConvPipe):
         labels (Optional[Dict[str, Any]]): The symbols, as `label_data` has them; None for those of
             the texts.
         """
-        self.cfg["symbols"] = self._find_symbols(texts) if labels is None else labels
-        self._alphabet = self._load_symbols(self.cfg["symbols"])
+        data = self._find_symbols(texts) if labels is None else labels
+        self._alphabet = self._load_symbols(data)
+        self.cfg["symbols"] = data
         self.set_output(len(self._alphabet))
 
     def _find_symbols(self, texts: Iterable[str]) -> Dict[str, Any]:
@@ -95,6 +97,15 @@ class SequencePipe(ConvPipe):
         return {"labels": Letters().find_labels(texts, min_count=self.min_count)}
 
     def _load_symbols(self, data: Dict[str, Any]) -> SequenceSymbols:
+        """Make the symbols of what `label_data` has."""
+        labels = data.get("labels")
+        can_be = {
+            "letters": labels is not None and all(len(label) == 1 for label in labels),
+            "words": labels is not None,
+            "pieces": "pieces" in data,
+        }
+        if not can_be[self.symbols]:
+            raise ValueError(Errors.E194.format(name=self.name, symbols=self.symbols))
         if self.symbols == "pieces":
             return Pieces(b64decode(data["pieces"]))
         return (Words if self.symbols == "words" else Letters)(data["labels"])

@@ -192,6 +192,20 @@ def test_user_data_is_stored(trained):
     assert_allclose(doc._.surprise, trained("the cat")._.surprise)
 
 
+def test_symbols_have_to_be_of_the_kind_that_is_set(tmp_path):
+    pipes = {
+        kind: pipeline(symbols=kind, max_symbols=40).get_pipe("lm")
+        for kind in ("letters", "words", "pieces")
+    }
+    made = examples(spacy.blank("xx"))
+    for kind, other in (("letters", "words"), ("words", "pieces"), ("pieces", "letters")):
+        with pytest.raises(ValueError, match=f"E194.*'lm'.* no {kind}.*`symbols`"):
+            pipes[kind].initialize(lambda: made, labels=pipes[other].label_data)
+        pipes[other].to_disk(tmp_path)
+        with pytest.raises(ValueError, match=f"E194.*'lm'.* no {kind}"):
+            pipes[kind].from_disk(tmp_path)
+
+
 def test_labels_are_given_or_found():
     nlp = pipeline()
     data = nlp.get_pipe("lm").label_data
