@@ -2,12 +2,14 @@
 
 import hashlib
 import io
+import json
 import os
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
-from typing import Any, Dict, Iterable, Iterator, List, Optional, Tuple, TypedDict
+from typing import Any, Dict, Iterable, Iterator, List, Optional, Set, Tuple, TypedDict
 
+import numpy
 import srsly
 from spacy.cli._util import walk_directory
 from spacy.language import Language
@@ -156,5 +158,17 @@ def whole_file(path: Path) -> Iterator[Path]:
 
 
 def _to_json(doc: Doc) -> Dict[str, Any]:
+    """Turn a document into JSON, with those values of extensions that JSON can hold."""
     meta = {"meta": doc.user_data["meta"]} if "meta" in doc.user_data else {}
-    return {**doc.to_json(), **meta}
+    names: Set[str] = set()
+    for key, value in [*doc.user_data.items()]:
+        # This is how spaCy stores the value of an extension.
+        if isinstance(key, tuple) and key[0] == "._.":
+            try:
+                text = json.dumps(value, allow_nan=False, default=numpy.ndarray.tolist)
+            except (TypeError, ValueError):
+                del doc.user_data[key]
+            else:
+                doc.user_data[key] = json.loads(text)
+                names.add(key[1])
+    return {**doc.to_json(underscore=sorted(names)), **meta}

@@ -6,11 +6,13 @@ import sys
 import time
 from collections import Counter
 
+import numpy
 import pytest
 import spacy
+from spacy import Language
 from spacy.cli import app
 from spacy.cli._util import import_code
-from spacy.tokens import Doc, DocBin
+from spacy.tokens import Doc, DocBin, Token
 from typer.testing import CliRunner
 
 import spacy_textconv.cli  # noqa: F401
@@ -148,6 +150,31 @@ def test_files_of_a_folder_come_in_the_order_of_their_names(model, tmp_path):
     manifest = json.loads((tmp_path / "output" / "manifest.json").read_text())
     files = [(file["name"], file["n_docs"]) for file in manifest["input"]]
     assert files == [("a.spacy", 2), ("b/c.txt", 3), ("d.txt", 0)]
+
+
+@Language.component("test_annotate_extend")
+def extend(doc):
+    doc._.numbers = {"half": numpy.full(2, 0.5, dtype="float32"), "pairs": [("a", 1)]}
+    doc._.unknown = None
+    doc._.code = extend
+    for token in doc[:1]:
+        token._.plural = f"{token.text}s"
+    return doc
+
+
+def test_json_has_extensions(tmp_path):
+    for name in ("numbers", "unknown", "code"):
+        Doc.set_extension(name, default=None, force=True)
+    Token.set_extension("plural", default=None, force=True)
+    nlp = spacy.blank("en")
+    nlp.add_pipe("test_annotate_extend")
+    nlp.to_disk(tmp_path / "model")
+    path, output = write_text(tmp_path / "docs.txt", ["bird sings", "Sing"]), tmp_path / "output"
+    assert run(tmp_path / "model", path, output, "--format", "jsonl")[0] == 0
+    first, second = read(output)
+    assert first["_"] == {"numbers": {"half": [0.5, 0.5], "pairs": [["a", 1]]}, "unknown": None}
+    assert first["underscore_token"] == {"plural": [{"start": 0, "value": "birds"}]}
+    assert second["_"] == first["_"]
 
 
 def test_a_killed_run_goes_on(model, code, tmp_path):
