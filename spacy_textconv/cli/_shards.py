@@ -54,7 +54,8 @@ def plan_shards(
     shards: List[Shard] = []
     folder = input_path if input_path.is_dir() else input_path.parent
     for path in walk_directory(input_path):
-        if path.suffix not in TYPES:
+        # What an earlier run has written is no input.
+        if path.suffix not in TYPES or output_path in path.parents:
             continue
         checksum, n_docs = hashlib.sha256(), 0
         for start, stop, number in _slices(_ends_of_docs(path, checksum), size):

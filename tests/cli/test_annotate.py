@@ -177,6 +177,17 @@ def test_json_has_extensions(tmp_path):
     assert second["_"] == first["_"]
 
 
+def test_the_output_can_be_inside_the_input(model, tmp_path):
+    (tmp_path / "docs").mkdir()
+    write_text(tmp_path / "docs" / "a.txt", TEXTS)
+    args = (model, tmp_path / "docs", tmp_path / "docs" / "annotated", "--shard-size", 4)
+    assert run(*args)[0] == 0
+    (tmp_path / "docs" / "annotated" / "000001.spacy").unlink()
+    code, printed = run(*args)
+    assert code == 0 and "Annotated 4 document(s)" in printed
+    assert read(tmp_path / "docs" / "annotated") == expected(model, TEXTS)
+
+
 def test_a_killed_run_goes_on(model, code, tmp_path):
     path, output = write_jsonl(tmp_path / "docs.jsonl", TEXTS), tmp_path / "output"
     args = (model, path, output, "--shard-size", 2, "--format", "jsonl")
