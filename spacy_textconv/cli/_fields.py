@@ -2,13 +2,12 @@
 
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
-from typing import Dict, Iterator, List, Tuple, cast
+from typing import Dict, Iterable, Iterator, List, Tuple, cast
 
 import numpy
 import torch
 from spacy.language import Language
-from spacy.tokens import DocBin
+from spacy.tokens import Doc
 from torch import Tensor, nn
 
 from ..layers.convolution import Convolution
@@ -109,11 +108,11 @@ def _shape(layer: nn.Module) -> ConvolutionShape:
     return ConvolutionShape(1)
 
 
-def measure_fields(nlp: Language, path: Path) -> Dict[str, ByDistance]:
+def measure_fields(nlp: Language, docs: Iterable[Doc]) -> Dict[str, ByDistance]:
     """Measure how much of the gradient comes from which distance, as the pipeline reads documents.
 
     nlp (Language): The trained pipeline.
-    path (Path): Documents as a `.spacy` file.
+    docs (Iterable[Doc]): The documents.
     RETURNS (Dict[str, ByDistance]): For each stack of convolutions, the parts of all distances.
     """
     calls: Dict[str, List[CallT]] = {}
@@ -123,7 +122,7 @@ def measure_fields(nlp: Language, path: Path) -> Dict[str, ByDistance]:
             if isinstance(child, PackedStack):
                 keep = partial(_keep, calls.setdefault(f"{encoder} {part}".strip(), []))
                 handles.append(child.register_forward_pre_hook(keep))
-    for _ in nlp.pipe(DocBin().from_disk(path).get_docs(nlp.vocab)):
+    for _ in nlp.pipe(docs):
         pass
     for handle in handles:
         handle.remove()

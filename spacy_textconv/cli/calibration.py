@@ -55,7 +55,10 @@ def calibration_cli(
         nlp = util.load_model(model)
     except (OSError, ValueError) as err:
         msg.fail(Errors.E047.format(reason=err), exits=1)
-    examples = list(Corpus(data_path, gold_preproc=gold_preproc)(nlp))
+    try:
+        examples = list(Corpus(data_path, gold_preproc=gold_preproc)(nlp))
+    except (OSError, ValueError) as err:
+        msg.fail(Errors.E142.format(path=data_path, reason=err), exits=1)
     docs = nlp.pipe(example.predicted for example in examples)
     found: List[Tuple[float, bool]] = []
     n_gold = 0

@@ -5,6 +5,7 @@ from typing import Annotated, Dict, Optional, Tuple
 
 from spacy import util
 from spacy.cli._util import Arg, Opt, import_code, show_validation_error
+from spacy.tokens import DocBin
 from wasabi import msg
 
 from ..errors import Errors
@@ -74,9 +75,14 @@ def receptive_field_cli(
     if measure is not None:
         model, data_path = measure
         try:
-            measured = measure_fields(util.load_model(model), data_path)
+            trained = util.load_model(model)
         except (OSError, ValueError) as err:
             msg.fail(Errors.E047.format(reason=err), exits=1)
+        try:
+            docs = list(DocBin().from_disk(data_path).get_docs(trained.vocab))
+        except (OSError, ValueError) as err:
+            msg.fail(Errors.E142.format(path=data_path, reason=err), exits=1)
+        measured = measure_fields(trained, docs)
         for name, shares in measured.items():
             msg.divider(f"{name}, measured")
             table = [(f"{distance:+}", f"{100 * share:.1f}") for distance, share in shares.items()]

@@ -153,3 +153,6 @@ def test_command_needs_probabilities(toy, tmp_path, data):
     assert not list(tmp_path.iterdir())
     exit_code, output = run(tmp_path, toy / f"{data}.spacy", tmp_path / "c.json")
     assert exit_code == 1 and "E047" in output
+    (tmp_path / "damaged.spacy").write_text("no DocBin")
+    exit_code, output = run(toy / "blank", tmp_path / "damaged.spacy", tmp_path / "c.json")
+    assert exit_code == 1 and "E142" in output

@@ -138,3 +138,9 @@ def test_command_says_what_is_wrong(saved, tmp_path):
     assert exit_code == 1 and "E148" in output
     exit_code, output = run(saved() / "config.cfg", "--measure", tmp_path, tmp_path)
     assert exit_code == 1 and "E047" in output
+    (tmp_path / "damaged.spacy").write_text("no DocBin")
+    for data in ("damaged.spacy", "missing.spacy"):
+        exit_code, output = run(
+            saved() / "config.cfg", "--measure", tmp_path / "model", tmp_path / data
+        )
+        assert exit_code == 1 and "E142" in output
