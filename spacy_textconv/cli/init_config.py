@@ -68,7 +68,8 @@ def init_config_cli(
             gpu=gpu,
             vectors=vectors,
         )
-    except (OSError, ValueError) as err:
+    # An unknown language is an ImportError.
+    except (ImportError, OSError, ValueError) as err:
         msg.fail(str(err), exits=1)
     save_config(config, output_path, is_stdout=is_stdout)
 
