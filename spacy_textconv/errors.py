@@ -412,6 +412,11 @@ class Errors(metaclass=_WithCode):
         "to what they are, or let them be found again: initialize the component with the training "
         "data, and without `[initialize.components.{name}.labels]`."
     )
+    E195 = (
+        "There are no probabilities in `{place}` of the documents. Give documents with text, and a "
+        "pipeline that writes them there: `textconv_ner` with its `spans_key` as `--spans-key`, or "
+        "a text classifier without `--spans-key`."
+    )
 
 
 class Warnings(metaclass=_WithCode):

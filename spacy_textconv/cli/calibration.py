@@ -72,7 +72,7 @@ def calibration_cli(
             n_gold += len(gold.ents)
     if not found:
         place = "doc.cats" if spans_key is None else f"doc.spans[{spans_key!r}]"
-        msg.fail(f"There are no probabilities in {place}", exits=1)
+        msg.fail(Errors.E195.format(place=place), exits=1)
     result = measure_calibration(*map(numpy.array, zip(*found, strict=True)), n_gold=n_gold)
     output_path.parent.mkdir(parents=True, exist_ok=True)
     srsly.write_json(output_path, result)

@@ -20,7 +20,7 @@ INTERRUPTED = 130
 def generate_cli(
     model: Annotated[str, Arg(help="Model name or path")],
     prompt: Annotated[str, Opt("--prompt", "-p", help="What texts begin with")] = "",
-    n: Annotated[int, Opt("--n", "-n", help="Number of texts")] = 1,
+    n: Annotated[int, Opt("--n", "-n", help="Number of texts", min=1)] = 1,
     temperature: Annotated[
         float, Opt(help="The higher, the more surprising texts are; greater than 0")
     ] = 1.0,

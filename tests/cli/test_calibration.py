@@ -149,7 +149,7 @@ def test_calibration_error_equals_its_definition(found):
 def test_command_needs_probabilities(toy, tmp_path, data):
     args = ("--spans-key", "ner") if data == "entities" else ()
     exit_code, output = run(toy / "blank", toy / f"{data}.spacy", tmp_path / "c.json", *args)
-    assert exit_code == 1 and "no probabilities" in output
+    assert exit_code == 1 and "E195" in output
     assert not list(tmp_path.iterdir())
     exit_code, output = run(tmp_path, toy / f"{data}.spacy", tmp_path / "c.json")
     assert exit_code == 1 and "E047" in output

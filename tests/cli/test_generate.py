@@ -70,6 +70,7 @@ def test_command_says_what_is_wrong(model, tmp_path):
     ):
         code, printed = run(*args)
         assert code == 1 and message in printed, args
+    assert run(model, "--n", 0)[0] == 2
     assert not page.exists()
 
 
