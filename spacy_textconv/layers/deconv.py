@@ -29,7 +29,7 @@ class DeconvDecoder(nn.Module):
     width (int): The number of columns of all rows.
     memory_width (int): The number of columns of the vectors.
     max_length (int): The number of rows of the result, so of symbols at most, the end among them:
-        `seed_rows`, doubled any number of times.
+        `seed_rows`, doubled once or more.
     seed_rows (int): The number of rows that the linear map makes.
     kernel_size (int): The size of each kernel of the convolutions. Has to be odd.
     dilations (Sequence[int]): The dilation of each convolution after each doubling.
@@ -183,7 +183,7 @@ class Spread:
 
 
 def count_doublings(seed_rows: int, max_length: int) -> int:
-    """Count how often `seed_rows` have to be doubled to become `max_length`.
+    """Count how often `seed_rows` have to be doubled to become `max_length`: once or more.
 
     RAISES (ValueError): If no number of times will do.
     """

@@ -21,7 +21,7 @@ class HybridDecoder(nn.Module):
     width (int): The number of columns of all rows.
     memory_width (int): The number of columns of the vectors.
     max_length (int): The number of symbols of a sequence at most, the end among them: `seed_rows`,
-        doubled any number of times.
+        doubled once or more.
     seed_rows (int): The number of rows that a linear map makes of a vector.
     kernel_size (int): The size of each kernel of the convolutions. Has to be odd.
     deconv_dilations (Sequence[int]): The dilation of each convolution after each doubling.

@@ -313,7 +313,7 @@ class ConvSeq2Seq(SequencePipe):
 
         examples (Iterable[Example]): The batch.
         scores (SequenceScores): What the model gives for its targets.
-        RETURNS (Tuple[float, Floats2d]): The loss, a mean over all symbols, and its gradient.
+        RETURNS (Tuple[float, SequenceScores]): The loss, a mean over all symbols, and its gradient.
         """
         return self._loss_and_gradient(self._targets([*examples])[1], scores)
 
