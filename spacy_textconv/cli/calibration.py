@@ -66,7 +66,7 @@ def calibration_cli(
         gold = example.reference
         if spans_key is None:
             found += _judge_class(doc, gold)
-            n_gold += bool(gold.cats)
+            n_gold += any(map(_is_right, gold.cats.values()))
         else:
             found += _judge_entities(doc, gold, spans_key)
             n_gold += len(gold.ents)
@@ -85,7 +85,12 @@ def _judge_class(doc: Doc, gold: Doc) -> List[Tuple[float, bool]]:
     if not doc.cats or not gold.cats:
         return []
     label = max(doc.cats, key=doc.cats.__getitem__)
-    return [(doc.cats[label], gold.cats.get(label, 0.0) >= 0.5)]
+    return [(doc.cats[label], _is_right(gold.cats.get(label, 0.0)))]
+
+
+def _is_right(value: float) -> bool:
+    """Tell what a value of the annotated `doc.cats` says of its class."""
+    return value >= 0.5
 
 
 def _judge_entities(doc: Doc, gold: Doc, spans_key: str) -> List[Tuple[float, bool]]:

@@ -128,6 +128,16 @@ def test_classes_equal_those_computed_by_hand(toy, tmp_path):
     assert [kept["p"], kept["r"]] == pytest.approx([2 / 4, 2 / 6])
 
 
+def test_no_class_may_be_right(toy, tmp_path):
+    nlp = spacy.blank("en")
+    docs = [nlp.make_doc("red"), nlp.make_doc("green")]
+    docs[0].cats, docs[1].cats = {"R": 1.0, "G": 0.0}, {"R": 0.0, "G": 0.0}
+    DocBin(docs=docs).to_disk(tmp_path / "docs.spacy")
+    assert run(toy / "toy", tmp_path / "docs.spacy", tmp_path / "calibration.json")[0] == 0
+    everything = srsly.read_json(tmp_path / "calibration.json")["thresholds"][0]
+    assert [everything["p"], everything["r"]] == pytest.approx([1 / 2, 1 / 1])
+
+
 @given(st.lists(st.tuples(st.floats(0, 1), st.booleans()), min_size=1, max_size=30))
 def test_calibration_error_equals_its_definition(found):
     probabilities, correct = numpy.array(found, dtype=float).T
