@@ -417,6 +417,10 @@ class Errors(metaclass=_WithCode):
         "pipeline that writes them there: `textconv_ner` with its `spans_key` as `--spans-key`, or "
         "a text classifier without `--spans-key`."
     )
+    E196 = (
+        "Nothing can be written to `{name}`: other code has registered it with a getter or a "
+        "method, which computes its value. Give one of the two another name, or add a setter."
+    )
 
 
 class Warnings(metaclass=_WithCode):

@@ -10,7 +10,7 @@ from spacy.training import Example
 
 from .checks import check_choice
 from .errors import Errors
-from .models.attributes import check_writable, is_extension, register, write
+from .models.attributes import check_writable, is_extension, register_target, write
 
 JSONL = ".jsonl"
 COLUMNS = ("source", "target", "features")
@@ -53,7 +53,7 @@ def create_pairs_corpus_v1(
     owner = Token if level == "token" else Doc
     for name in (target, features):
         if name is not None:
-            register(name, owner)
+            register_target(name, owner)
 
     def read_pairs(nlp: Language) -> Iterator[Example]:
         if path is None or not Path(path).is_file():

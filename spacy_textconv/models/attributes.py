@@ -48,6 +48,16 @@ def register(name: str, owner: Union[Type[Token], Type[Doc]] = Token) -> None:
         owner.set_extension(bare_name(name), default=None)
 
 
+def register_target(name: str, owner: Union[Type[Token], Type[Doc]] = Token) -> None:
+    """Register an extension that is to be written to, if it isn't yet. Raise a ValueError if nobody
+    would read what is written, because other code computes its value."""
+    register(name, owner)
+    if is_extension(name):
+        _, method, getter, setter = owner.get_extension(bare_name(name))
+        if method is not None or (getter is not None and setter is None):
+            raise ValueError(Errors.E196.format(name=name))
+
+
 def is_extension(name: str) -> bool:
     """Tell an extension ("_.name") from an attribute ("NAME")."""
     return name.startswith(EXTENSION) and len(name) > len(EXTENSION)

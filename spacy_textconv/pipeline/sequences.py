@@ -10,7 +10,7 @@ from ..checks import check_choice, check_positive
 from ..errors import Errors
 from ..generation.pieces import Pieces
 from ..generation.symbols import Letters, SequenceSymbols, Words
-from ..models.attributes import EXTENSION, register
+from ..models.attributes import EXTENSION, register_target
 from .base import ConvPipe
 
 KINDS = ("letters", "words", "pieces")
@@ -40,7 +40,7 @@ class DocExtensions:
     def register(self) -> None:
         """Register those that aren't yet, without a value."""
         for name in self.names:
-            register(f"{EXTENSION}{name}", Doc)
+            register_target(f"{EXTENSION}{name}", Doc)
 
 
 class SequencePipe(ConvPipe):

@@ -36,7 +36,7 @@ from ..models.attributes import (
     check_writable,
     is_extension,
     is_set,
-    register,
+    register_target,
     write,
 )
 from ..models.features import hash_keys
@@ -449,9 +449,9 @@ class ConvTransducer(ConvPipe):
             self.set_output(len(self.symbols))
 
     def _register(self) -> None:
-        register(self.target)
+        register_target(self.target)
         if self.n_best > 1:
-            register(f"_.{self._n_best_name}")
+            register_target(f"_.{self._n_best_name}")
 
     @property
     def _n_best_name(self) -> str:

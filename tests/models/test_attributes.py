@@ -9,6 +9,7 @@ from spacy_textconv.models.attributes import (
     has_values,
     is_set,
     read,
+    register_target,
     split_features,
     value_keys,
     write,
@@ -102,3 +103,22 @@ def test_unregistered_extensions_are_named(doc):
     check_registered("POS")
     with pytest.raises(ValueError, match=r"E110.*set_extension\('unheard_of'"):
         check_registered("_.unheard_of")
+
+
+@pytest.mark.parametrize("owner", [Token, Doc])
+def test_what_other_code_computes_is_no_target(owner):
+    store = {}
+    found = {"getter": lambda item: store.get("x")}
+    for kind, settings in (
+        ("default", {"default": "x"}),
+        ("setter", {**found, "setter": lambda item, value: store.update(x=value)}),
+        ("getter", found),
+        ("method", {"method": lambda item: "x"}),
+    ):
+        owner.set_extension(f"test_{kind}", **settings, force=True)
+    for name in ("_.test_default", "_.test_setter", "_.test_new", "LEMMA"):
+        register_target(name, owner)
+    assert owner.has_extension("test_new")
+    for kind in ("getter", "method"):
+        with pytest.raises(ValueError, match=f"E196.*`_.test_{kind}`"):
+            register_target(f"_.test_{kind}", owner)

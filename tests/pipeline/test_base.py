@@ -2,7 +2,7 @@
 
 import pytest
 import spacy
-from spacy.tokens import Doc
+from spacy.tokens import Doc, Token
 from spacy.training import Example
 from thinc.api import Adam
 
@@ -53,3 +53,13 @@ def test_a_document_keeps_no_more_than_its_own(pipeline):
     for doc in pipeline.pipe(["Anna saw Oslo .", "Ben left Paris ."]):
         arrays = [doc._.latent, doc._.surprise, doc._.summary_attention["weights"]]
         assert all(array.flags.owndata for array in arrays)
+
+
+@pytest.mark.parametrize(
+    "name, owner",
+    [("textconv_seq2seq", Doc), ("textconv_vae", Doc), ("textconv_transducer", Token)],
+)
+def test_nothing_is_written_to_what_other_code_computes(name, owner):
+    owner.set_extension("test_length", getter=len, force=True)
+    with pytest.raises(ValueError, match="E196.*`_.test_length`"):
+        spacy.blank("en").add_pipe(name, config={**COMPONENTS[name], "target": "_.test_length"})
