@@ -3,12 +3,12 @@
 Settings, files and results are spaCy's, which asks the device for one document after the other.
 """
 
-from functools import reduce
+from functools import partial, reduce
 from operator import add
 from typing import Callable, Dict, Iterable, List, Optional, cast
 
 from spacy.language import Language
-from spacy.pipeline.tok2vec import DEFAULT_TOK2VEC_MODEL, Tok2Vec
+from spacy.pipeline.tok2vec import DEFAULT_TOK2VEC_MODEL, Tok2Vec, Tok2VecListener
 from spacy.tokens import Doc
 from spacy.training import Example, validate_examples
 from thinc.api import Model, Optimizer, set_dropout_rate
@@ -53,9 +53,9 @@ class ConvTok2Vec(Tok2Vec):
         sgd: Optional[Optimizer] = None,
         losses: Optional[Dict[str, float]] = None,
     ) -> Dict[str, float]:
-        """Compute the token vectors of a batch for the components that listen. As soon as the last
-        of them has given its gradient back, the sum of all goes through the model; if it doesn't,
-        then with the next update.
+        """Compute the token vectors of a batch for the components that listen. As soon as all of
+        them have given a gradient back, the sum goes through the model; if one doesn't, then with
+        the next update.
 
         examples (Iterable[Example]): The batch.
         drop (float): The dropout rate.
@@ -74,6 +74,7 @@ class ConvTok2Vec(Tok2Vec):
         lengths = [len(rows) for rows in vectors]
         gradients: List[Floats2d] = []
         listeners = self.listeners
+        waiting = {*listeners}
 
         def pass_back() -> List[Doc]:
             for listener in listeners:
@@ -81,15 +82,14 @@ class ConvTok2Vec(Tok2Vec):
                 listener.receive(cast(int, None), None, None)
             return backprop_model(Rows(cast(Floats2d, reduce(add, gradients)), lengths))
 
-        def collect(d_vectors: List[Floats2d]) -> List[Doc]:
+        def collect(listener: Tok2VecListener, d_vectors: List[Floats2d]) -> List[Doc]:
             width = vectors[0].shape[1]
             gradients.append(flatten_rows(self.model.ops, d_vectors, width))
             losses[self.name] += float(self.model.ops.xp.sum(gradients[-1] ** 2))
             self._pass_back = pass_back
-            return []
-
-        def backprop(d_vectors: List[Floats2d]) -> List[Doc]:
-            collect(d_vectors)
+            waiting.discard(listener)
+            if waiting:
+                return []
             d_docs = self._learn_the_rest()
             if sgd is not None:
                 self.finish_update(sgd)
@@ -98,8 +98,7 @@ class ConvTok2Vec(Tok2Vec):
         for listener in listeners:
             by_documents = isinstance(listener, ConvTok2VecListener)
             batch_id = docs if by_documents else listener.get_batch_id(docs)
-            is_last = listener is listeners[-1]
-            listener.receive(cast(int, batch_id), vectors, backprop if is_last else collect)
+            listener.receive(cast(int, batch_id), vectors, partial(collect, listener))
         return losses
 
     def finish_update(self, sgd: Optimizer) -> None:

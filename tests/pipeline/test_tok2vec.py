@@ -156,8 +156,9 @@ def count_calls(component, copies):
     docs = [Doc(nlp.vocab, words=["a", "bird"]) for _ in range(copies)]
     Counted.calls = 0
     component.update([Example(doc, doc) for doc in docs])
-    for hears in hear:
-        vectors, backprop = hears.begin_update(docs)
+    heard = [hears.begin_update(docs) for hears in hear]
+    # Not in the order of the listeners, as can be where one of them is deeper in a model.
+    for _, backprop in reversed(heard):
         backprop(Rows(numpy.ones((2 * copies, WIDTH), dtype="f").view(Counted), [2] * copies))
     calls = Counted.calls
     [d_vectors] = received
