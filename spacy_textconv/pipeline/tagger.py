@@ -197,18 +197,21 @@ class BatchTagger(Tagger):
         scores (Sequence[Floats2d]): The probabilities of the labels, an array for each document.
         RETURNS (Tuple[float, List[Floats2d]]): The loss and its gradient with respect to the
             logits.
-        RAISES (ValueError): If the loss is NaN, the scores are no probabilities, or a label of the
-            examples is unknown.
+        RAISES (ValueError): If the loss is NaN, the scores are no probabilities or not those of the
+            labels, or a label of the examples is unknown.
         """
         validate_examples(examples, f"{type(self).__name__}.get_loss")
         ops = self.model.ops
         right, wrong = self._get_gold(examples)
         probabilities = self._flatten(scores)
+        outputs = probabilities.shape[1]
+        if outputs != len(self.labels):
+            raise ValueError(Errors.E066.format(value=outputs, actual=len(self.labels)))
         if ops.xp.any((probabilities < 0) | (probabilities > 1)):
             raise ValueError(Errors.E130.format(name=self.name, model=self.model.name))
         d_scores = probabilities - to_categorical(
             ops.asarray1i(right.clip(0)),
-            n_classes=probabilities.shape[1],
+            n_classes=outputs,
             label_smoothing=self.cfg["label_smoothing"],
         )
         d_scores *= ops.asarray2f(right[:, None] != MISSING)

@@ -239,6 +239,13 @@ def test_bad_scores_are_refused():
         nlp.update(made)
 
 
+def test_more_outputs_than_labels_are_refused():
+    model = {"@architectures": "spacy.Tagger.v2", "tok2vec": tok2vec(), "nO": 7}
+    nlp, made = pipeline("textconv_tagger", model=model)
+    with pytest.raises(ValueError, match="E066.*`nO` is 7.* 5 outputs"):
+        nlp.update(made)
+
+
 @pytest.mark.parametrize("tag", ["NEW", "!NEW"])
 def test_unknown_tags_are_refused(tag):
     nlp, made = pipeline("textconv_tagger")
