@@ -39,10 +39,10 @@ class ConvTok2Vec(Tok2Vec):
 
     Takes what `spacy.pipeline.Tok2Vec` takes. In contrast to spaCy's, it also learns from the other
     components where the last one that listens is frozen or has nothing to learn from a batch, and
-    the components don't hold on to a batch that it has learned from.
+    no component holds on to a batch that it has learned from.
     """
 
-    # Passes the gradients of a batch through the model, while it hasn't got them.
+    # Passes the gradients of a batch through the model, while some are left.
     _pass_back: Optional[Callable[[], List[Doc]]] = None
 
     def update(
@@ -54,8 +54,8 @@ class ConvTok2Vec(Tok2Vec):
         losses: Optional[Dict[str, float]] = None,
     ) -> Dict[str, float]:
         """Compute the token vectors of a batch for the components that listen. As soon as all of
-        them have given a gradient back, the sum goes through the model; if one doesn't, then with
-        the next update.
+        them have given a gradient back, the sum goes through the model; if one doesn't, before the
+        model is changed or reads the next batch.
 
         examples (Iterable[Example]): The batch.
         drop (float): The dropout rate.
