@@ -47,3 +47,7 @@ class ConvTok2VecListener(Tok2VecListener):
             # Other documents may have the same tokens.
             self._batch_id = self.get_batch_id(self._batch_id)
         return super().verify_inputs(docs)
+
+
+# By this name, `spacy pretrain` knows that another component has the layer.
+ConvTok2VecListener.__name__ = Tok2VecListener.__name__

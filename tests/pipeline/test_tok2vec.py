@@ -5,15 +5,18 @@ import pickle
 import numpy
 import pytest
 import spacy
+import srsly
 from numpy.testing import assert_array_equal
+from spacy.language import DEFAULT_CONFIG_PRETRAIN_PATH
 from spacy.tokens import Doc
 from spacy.training import Example
+from spacy.training.pretrain import pretrain
 from thinc.api import Adam, Model, fix_random_seed
 
 from spacy_textconv.models.rows import Rows
 from spacy_textconv.pipeline.tok2vec import ConvTok2Vec
 
-from ..util import WIDTH, Counted, examples, listener, tok2vec
+from ..util import SENTENCES, WIDTH, Counted, examples, listener, tok2vec
 
 LISTENERS = ["spacy.Tok2VecListener.v1", "spacy-textconv.Tok2VecListener.v1"]
 TAGGERS = ["first", "second"]
@@ -139,6 +142,21 @@ def test_no_batch_is_left_after_training():
         losses = nlp.update(batch, sgd=Adam(0.01), exclude=["tok2vec"], annotates=["tok2vec"])
         assert losses["first"] > 0.0
     assert nlp.get_pipe("tok2vec").to_bytes() == before
+
+
+@pytest.mark.parametrize("architecture", LISTENERS)
+def test_what_a_component_listens_to_is_pretrained(architecture, tmp_path):
+    nlp, made = pipeline("textconv_tok2vec", architecture, architecture)
+    texts = [{"text": " ".join(words)} for words, _ in SENTENCES]
+    srsly.write_jsonl(tmp_path / "texts.jsonl", texts)
+    config = nlp.config.merge(spacy.util.load_config(DEFAULT_CONFIG_PRETRAIN_PATH))
+    config["paths"]["raw_text"] = str(tmp_path / "texts.jsonl")
+    config["pretraining"].update(max_epochs=1, component="first", layer="tok2vec")
+    pretrain(config.interpolate(), tmp_path)
+    model = nlp.get_pipe("tok2vec").model
+    before = model.to_bytes()
+    model.from_bytes((tmp_path / "model0.bin").read_bytes())
+    assert model.to_bytes() != before
 
 
 def count_calls(component, copies):
