@@ -61,6 +61,8 @@ def test_variants_are_trained_and_drawn(scripts, tmp_path):
     srsly.write_yaml(tmp_path / "plan.yml", plan)
     arguments = [ROOT / "configs" / "tagger.cfg", tmp_path / "plan.yml", tmp_path]
     output = tmp_path / "metrics" / "tagging.json"
+    # As an interrupted training leaves it.
+    (tmp_path / "training" / "2000" / "8-unfinished" / "model-last").mkdir(parents=True)
     scripts.ablate.main(*arguments, tmp_path / "training", output, words=2000, rounds=1)
     variants = srsly.read_json(output)["variants"]
     assert list(variants) == ["8", "16"]
@@ -83,3 +85,14 @@ def test_the_frontier_has_no_variant_that_another_one_beats(scripts):
         name: {"rate": rate, "scores": {"score": score}} for name, (rate, score) in points.items()
     }
     assert scripts.draw_frontier.frontier(variants) == ["a", "c"]
+
+
+def test_each_group_has_a_panel(scripts):
+    groups = ["Depth", "Width", "Block", "Others"]
+    variants = {
+        name: {"group": name, "unchanged": False, "rate": rate, "scores": {"score": 0.9}}
+        for rate, name in enumerate(groups, 1)
+    }
+    figure = scripts.draw_frontier.draw(variants, [], ["Score"])
+    shown = [panel.get_title() for panel in figure.axes if panel.get_visible()]
+    assert shown == groups

@@ -40,12 +40,15 @@ def main(
     for group, members in plan["groups"].items():
         for name, changes in members.items():
             folder = training / str(words) / re.sub(r"\W+", "_", name)
-            if not (folder / "model-last").exists():
+            if not folder.exists():
                 msg.info(f"{group}: {name}")
-                folder.mkdir(parents=True, exist_ok=True)
                 paths = {f"{plan['section']}.{path}": value for path, value in changes.items()}
                 changed = change(load_config(config), {**plan.get("common", {}), **paths})
-                train(init_nlp(set_training(changed, corpus, words, lang)), folder)
+                # A training that is interrupted leaves a `model-last`, too.
+                unfinished = folder.with_name(f"{folder.name}-unfinished")
+                unfinished.mkdir(parents=True, exist_ok=True)
+                train(init_nlp(set_training(changed, corpus, words, lang)), unfinished)
+                unfinished.rename(folder)
             nlp = pipelines[name] = spacy.load(folder / "model-last")
             scores = nlp.evaluate(list(Corpus(corpus / "dev.spacy")(nlp)))
             results[name] = {

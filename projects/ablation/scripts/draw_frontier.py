@@ -86,11 +86,11 @@ def draw(variants: Variants, front: List[str], titles: List[str]) -> Figure:
     groups = list(dict.fromkeys(variant["group"] for variant in variants.values()))
     rows = -(-len(groups) // COLUMNS)
     figure = Figure(figsize=(9, 2.6 * rows), layout="constrained")
-    panels = figure.subplots(rows, COLUMNS, sharex=True, sharey=True, squeeze=False).flat
+    panels = list(figure.subplots(rows, COLUMNS, sharex=True, sharey=True, squeeze=False).flat)
     for panel, group in zip(panels, groups, strict=False):
         panel.set_title(group)
         draw_panel(panel, variants, group, front)
-    for panel in list(panels)[len(groups) :]:
+    for panel in panels[len(groups) :]:
         panel.set_visible(False)
     figure.supxlabel("Words per second, one thread", color=GREY)
     figure.supylabel(f"{', '.join(titles)}: mean in percent", color=GREY)
