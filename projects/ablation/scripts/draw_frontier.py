@@ -1,6 +1,5 @@
 """A table and a picture of what ablate.py has measured: accuracy over words per second."""
 
-from math import prod
 from pathlib import Path
 from typing import Any, Dict, List
 
@@ -90,6 +89,9 @@ def draw(variants: Variants, front: List[str], titles: List[str]) -> Figure:
     for panel, group in zip(panels, groups, strict=False):
         panel.set_title(group)
         draw_panel(panel, variants, group, front)
+    # The lowest one of each column has the numbers.
+    for panel in panels[max(len(groups) - COLUMNS, 0) : len(groups)]:
+        panel.tick_params(labelbottom=True)
     for panel in panels[len(groups) :]:
         panel.set_visible(False)
     figure.supxlabel("Words per second, one thread", color=GREY)
@@ -106,16 +108,22 @@ def draw_panel(panel: Axes, variants: Variants, group: str, front: List[str]) ->
     panel.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     panel.xaxis.set_major_formatter(FuncFormatter(lambda rate, _: f"{rate / 1000:.0f}k"))
     panel.xaxis.set_minor_locator(NullLocator())
-    middle = prod(panel.get_xlim()) ** 0.5
-    for name, variant in variants.items():
-        if variant["group"] == group or variant["unchanged"]:
-            color = INK if variant["unchanged"] else BLUE
-            panel.scatter(*points[name], s=18, color=color, zorder=2)
-        if variant["group"] == group:
-            # Towards the middle, where there is room.
-            side = "left" if points[name][0] < middle else "right"
-            offset = (5 if side == "left" else -5, 2)
-            panel.annotate(name, points[name], offset, textcoords="offset points", ha=side)
+    members = {name: point for name, point in points.items() if variants[name]["group"] == group}
+    unchanged = [point for name, point in points.items() if variants[name]["unchanged"]]
+    panel.scatter(*zip(*members.values(), strict=True), s=18, color=BLUE, zorder=2)
+    if unchanged:
+        panel.scatter(*zip(*unchanged, strict=True), s=18, color=INK, zorder=3)
+    # One below the other where no points are, as these are often too close to be named in place.
+    leader = {"arrowstyle": "-", "color": GREY, "linewidth": 0.5, "relpos": (1.0, 0.5)}
+    ordered = sorted(members, key=lambda name: -members[name][1])
+    for line, name in enumerate(ordered, 1):
+        panel.annotate(
+            name,
+            members[name],
+            (0.03, 0.08 * (len(ordered) - line) + 0.04),
+            textcoords="axes fraction",
+            arrowprops=leader,
+        )
 
 
 if __name__ == "__main__":
