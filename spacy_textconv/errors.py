@@ -421,6 +421,11 @@ class Errors(metaclass=_WithCode):
         "Nothing can be written to `{name}`: other code has registered it with a getter or a "
         "method, which computes its value. Give one of the two another name, or add a setter."
     )
+    E197 = (
+        "There is nothing to report in {path}: {reason}. Give a folder of what `spacy evaluate "
+        "--output` has written, and of nothing else."
+    )
+    E198 = "`--pipeline` has {name} more than once. Give each component once."
 
 
 class Warnings(metaclass=_WithCode):

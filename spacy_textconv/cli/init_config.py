@@ -90,12 +90,16 @@ def init_config(
     gpu (bool): Whether to compute in bfloat16 where the recipe doesn't.
     vectors (Optional[str]): The name or path of a pipeline with word vectors.
     RETURNS (Config): The config.
-    RAISES (ValueError): If there is no recipe for a component, or the vectors are missing.
+    RAISES (ValueError): If there is no recipe for a component, one is given twice, or the vectors
+        are missing.
     """
     unknown = [name for name in pipeline if name not in COMPONENTS]
     if unknown or not pipeline:
         names = ", ".join(unknown) or "an empty pipeline"
         raise ValueError(Errors.E149.format(names=names, choices=", ".join(COMPONENTS)))
+    repeated = [name for name in pipeline if pipeline.count(name) > 1]
+    if repeated:
+        raise ValueError(Errors.E198.format(name=repeated[0]))
     template = Template(TEMPLATE.read_text(encoding="utf8"), trim_blocks=True)
     base = template.render(
         lang=lang,

@@ -10,6 +10,7 @@ import srsly
 from spacy.cli._util import Arg
 from wasabi import msg
 
+from ..errors import Errors
 from ._app import app
 
 TITLES = {
@@ -45,8 +46,11 @@ def report_cli(
     deviation of its scores.
     """
     runs: DefaultDict[str, List[Dict[str, Any]]] = defaultdict(list)
-    for path in sorted(metrics_path.glob("*.json")):
-        runs[re.sub(r"-seed\d+$", "", path.stem)].append(srsly.read_json(path))
+    paths = sorted(metrics_path.glob("*.json"))
+    if not paths:
+        msg.fail(Errors.E197.format(path=metrics_path, reason="it has no JSON files"), exits=1)
+    for path in paths:
+        runs[re.sub(r"-seed\d+$", "", path.stem)].append(_read(path))
     seen = {score for seeds in runs.values() for run in seeds for score in run}
     scores = [score for score in TITLES if score in seen]
     rows = []
@@ -56,6 +60,16 @@ def report_cli(
         rows.append([name, len(seeds), *cells, f"{mean(speeds):,.0f}"])
     header = ["Pipeline", "Seeds", *(TITLES[score] for score in scores), "Words/s"]
     msg.table(rows, header=header, divider=True, aligns=["l", *"r" * (len(header) - 1)])
+
+
+def _read(path: Path) -> Dict[str, Any]:
+    try:
+        scores = srsly.read_json(path)
+    except ValueError as err:
+        msg.fail(Errors.E197.format(path=path, reason=err), exits=1)
+    if not isinstance(scores, dict) or "speed" not in scores:
+        msg.fail(Errors.E197.format(path=path, reason="it has no `speed`"), exits=1)
+    return scores
 
 
 def _summarize(values: List[Any]) -> str:

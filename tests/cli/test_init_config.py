@@ -115,6 +115,7 @@ def test_command_says_what_is_wrong(tmp_path):
         ((tmp_path / "config.cfg",), "E044"),
         (("--pipeline", "ner,tager"), "tager"),
         (("--pipeline", ""), "E149"),
+        (("--pipeline", "ner,tagger,ner"), "E198"),
         (("--lang", "qq"), "qq"),
         (("--vectors", tmp_path / "model"), "E049"),
         (("--vectors", tmp_path / "missing"), "E050"),

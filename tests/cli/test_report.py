@@ -1,3 +1,6 @@
+import re
+
+import pytest
 import srsly
 from spacy.cli import app
 from typer.testing import CliRunner
@@ -40,3 +43,15 @@ def test_report_has_all_scores_that_any_pipeline_has(tmp_path):
         ["b", "1", "50.00", "-", "1,000"],
         ["c", "1", "-", "-", "1,000"],
     ]
+
+
+@pytest.mark.parametrize(
+    "content, reason",
+    [(None, "no JSON files"), ("{", "Expected|Unexpected"), ("[]", "`speed`"), ("{}", "`speed`")],
+)
+def test_nothing_to_report(content, reason, tmp_path):
+    if content is not None:
+        (tmp_path / "other.json").write_text(content)
+    result = CliRunner().invoke(app, ["textconv", "report", str(tmp_path)])
+    assert result.exit_code == 1
+    assert re.search(f"E197.*{reason}", " ".join(result.output.split()))
