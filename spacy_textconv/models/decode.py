@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from ..errors import Errors
 from ..generation.search import Writer
-from ..generation.symbols import START
+from ..generation.symbols import START, UNKNOWN
 from ..layers import CausalDecoder, DeconvDecoder, HybridDecoder
 from .wrap import ConvertInputsT, converting, get_shim, tensor_to_array, to_tensor, wrap_module
 
@@ -223,10 +223,26 @@ def begin(
     sequences (int): The number of sequences.
     rows (Optional[Floats2d]): The rows that they can look at, end to end. *Shape:* (rows, width)
     row_lengths (Sequence[int]): The number of rows of each sequence.
-    RETURNS (Writer): The sequences, without symbols.
+    RETURNS (Writer): The sequences, without symbols. None of those to come is unknown.
     """
     decoder = cast(Any, get_shim(model).module)
-    return decoder.begin(sequences, *_memory(model, rows, row_lengths))
+    return _KnownSymbols(decoder.begin(sequences, *_memory(model, rows, row_lengths)))
+
+
+class _KnownSymbols:
+    """Sequences that are written without the symbol for what is unknown, which stands for no text.
+    Where training data have rare symbols that are none, a decoder has learned to expect it."""
+
+    def __init__(self, writer: Writer):
+        self._writer = writer
+
+    def step(self, symbols: Tensor) -> Tensor:
+        log_probs = self._writer.step(symbols)
+        log_probs[:, UNKNOWN] = -numpy.inf
+        return log_probs
+
+    def select(self, rows: Tensor) -> None:
+        self._writer.select(rows)
 
 
 def check_decoder(decoder: Any) -> None:

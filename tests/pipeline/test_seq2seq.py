@@ -12,6 +12,7 @@ from spacy.tokens import DocBin
 from spacy.training import Example
 from thinc.api import Adam, Model
 
+from spacy_textconv.generation.symbols import UNKNOWN
 from spacy_textconv.models.heads.seq2seq import Seq2SeqBatch
 
 from ..util import listener, tok2vec
@@ -138,6 +139,16 @@ def test_several_results_with_their_scores(model):
     texts, scores = zip(*doc._.reverse_n_best, strict=True)
     assert texts[0] == doc._.reverse == "dog red big" and len({*texts}) == 3
     assert 0 > scores[0] > scores[1] > scores[2]
+
+
+@both_models
+@pytest.mark.parametrize("beam", [1, 3])
+def test_rare_words_are_unknown_and_never_written(model, beam):
+    nlp = pipeline(symbols="words", max_symbols=2, beam=beam, model=model)
+    train(nlp)
+    # The targets are "cat ?", "dog ?" and the like.
+    written = nlp.get_pipe("reverser").predict([nlp.make_doc(source) for source, _ in PAIRS])
+    assert written and all(UNKNOWN not in best.symbols for [best] in written)
 
 
 def test_where_the_decoder_looked(attending):

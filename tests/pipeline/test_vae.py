@@ -12,6 +12,7 @@ from spacy.training import Example
 from thinc.api import Adam
 
 from spacy_textconv.generation.sampling import Sampler
+from spacy_textconv.generation.symbols import UNKNOWN
 from spacy_textconv.models.wrap import get_shim
 
 from ..util import WIDTH, listener, tok2vec
@@ -97,6 +98,20 @@ def variational():
     nlp = pipeline(kl_weight=0.01)
     train(nlp, steps=120)
     return nlp
+
+
+@pytest.mark.parametrize("decoder", [DECONV, CAUSAL, HYBRID], ids=["deconv", "causal", "hybrid"])
+def test_rare_words_are_unknown_and_never_written(decoder):
+    model = {**PLAIN, "decoder": decoder}
+    nlp = pipeline(model=model, symbols="words", max_symbols=2, texts=["a red cat"] * 3)
+    train(nlp, texts=["a red cat"] * 3)
+    vae = nlp.get_pipe("vae")
+    vectors = vae.encode([nlp.make_doc("a red cat")])
+    # "a ? cat", or one of the others unknown.
+    for sampler in (None, Sampler(seed=0)):
+        write = vae.model.attrs["write"]
+        [text] = write(vae.model, vectors, max_length=12, sampler=sampler)
+        assert UNKNOWN not in text.symbols
 
 
 @pytest.fixture(scope="module")

@@ -17,7 +17,7 @@ from torch import Tensor
 from ...checks import check_natural
 from ...generation.search import search
 from ...generation.slots import BEAMS, CandidatesT
-from ...generation.symbols import END, START, UNKNOWN, Symbols, normalize
+from ...generation.symbols import END, START, Symbols, normalize
 from ...layers import StringEncoder
 from ..compose import check_tok2vec
 from ..decode import BuildDecoderT, begin, check_decoder, starting
@@ -130,8 +130,7 @@ def transduce(
         texts: Dict[str, float] = {}
         # Two sequences of letters can have one normal form.
         for one in hypotheses:
-            known = [symbol for symbol in one.symbols if symbol != UNKNOWN]
-            text = normalize(symbols.decode(known, [""] * len(known)))
+            text = normalize(symbols.decode(one.symbols, [""] * len(one.symbols)))
             texts[text] = texts.get(text, 0.0) + exp(one.log_prob)
         candidates.append(sorted(texts.items(), key=lambda item: -item[1])[:n_best])
     return candidates

@@ -3,6 +3,7 @@
 from functools import partial
 from typing import Callable, List, Optional, Sequence, Tuple, cast
 
+import numpy
 import torch
 from numpy import ndarray
 from spacy.tokens import Doc
@@ -13,7 +14,7 @@ from torch import Tensor
 
 from ...generation.search import Hypothesis
 from ...generation.slots import read_sequences
-from ...generation.symbols import SPECIAL
+from ...generation.symbols import SPECIAL, UNKNOWN
 from ...layers import SlotDecoder, ctc_loss
 from ..compose import check_tok2vec, replace_network, rows_width
 from ..shim import gradients
@@ -133,9 +134,11 @@ def write(
     """
     tok2vec, network = model.layers
     rows, lengths = read(tok2vec, docs)
-    log_probs = network.predict((rows, lengths))
+    log_probs = model.ops.to_numpy(network.predict((rows, lengths)))
+    # What is unknown stands for no text.
+    log_probs[:, UNKNOWN] = -numpy.inf
     return read_sequences(
-        model.ops.to_numpy(log_probs),
+        log_probs,
         _number_slots(network, lengths),
         max_lengths=max_lengths,
         beam=beam,

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from ...errors import Errors
 from ...generation.search import Step, stream
-from ...generation.symbols import END, SPECIAL, START, UNKNOWN
+from ...generation.symbols import END, SPECIAL, START
 from ...layers import CausalDecoder, slice_documents
 from ..decode import BuildDecoderT, DecoderT, SequenceBatch, begin, check_decoder
 from ..encode import SLICE_SIZE
@@ -199,7 +199,7 @@ def write(
     texts (int): How many texts are written.
     choose (Callable[[Tensor], Tensor]): Chooses the next symbols, as for `stream`.
     max_length (int): How many symbols follow the beginning at most.
-    YIELDS (Step): The next symbols. None of them is unknown.
+    YIELDS (Step): The next symbols.
     """
     writer = _TextWriter(model, texts)
     # What lies further back makes no difference.
@@ -223,9 +223,7 @@ class _TextWriter:
 
     def step(self, symbols: Tensor) -> Tensor:
         with self._shim.predicting():
-            scores = self._writing.step(symbols)
-            scores[:, UNKNOWN] = -numpy.inf
-        return scores
+            return self._writing.step(symbols)
 
     def select(self, rows: Tensor) -> None:
         with self._shim.predicting():
