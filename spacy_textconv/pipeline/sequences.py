@@ -45,8 +45,8 @@ class DocExtensions:
 
 class SequencePipe(ConvPipe):
     """A component that writes texts with letters, words or pieces of words, which it finds in the
-    training data. They are kept in `cfg`: the labels of letters and words, and what sentencepiece
-    has learned of pieces.
+    training data. They are kept in `cfg`, by their kind: letters and words as they are, and of
+    pieces what sentencepiece has learned.
 
     symbols (str): "letters", "words" or "pieces".
     max_symbols (int): The number of different words or pieces.
@@ -93,22 +93,16 @@ class SequencePipe(ConvPipe):
             pieces = Pieces.learn(texts, max_symbols=self.max_symbols)
             return {"pieces": b64encode(pieces.model).decode("ascii")}
         if self.symbols == "words":
-            return {"labels": Words().find_labels(texts, max_symbols=self.max_symbols)}
-        return {"labels": Letters().find_labels(texts, min_count=self.min_count)}
+            return {"words": Words().find_labels(texts, max_symbols=self.max_symbols)}
+        return {"letters": Letters().find_labels(texts, min_count=self.min_count)}
 
     def _load_symbols(self, data: Dict[str, Any]) -> SequenceSymbols:
         """Make the symbols of what `label_data` has."""
-        labels = data.get("labels")
-        can_be = {
-            "letters": labels is not None and all(len(label) == 1 for label in labels),
-            "words": labels is not None,
-            "pieces": "pieces" in data,
-        }
-        if not can_be[self.symbols]:
+        if self.symbols not in data:
             raise ValueError(Errors.E194.format(name=self.name, symbols=self.symbols))
         if self.symbols == "pieces":
             return Pieces(b64decode(data["pieces"]))
-        return (Words if self.symbols == "words" else Letters)(data["labels"])
+        return (Words if self.symbols == "words" else Letters)(data[self.symbols])
 
     def _loaded(self, file: str, source: str) -> None:
         if file == "cfg" and self.cfg["symbols"]:

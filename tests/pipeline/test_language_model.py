@@ -2,6 +2,7 @@
 
 import pickle
 import unicodedata
+from itertools import permutations
 
 import numpy
 import pytest
@@ -192,26 +193,24 @@ def test_user_data_is_stored(trained):
     assert_allclose(doc._.surprise, trained("the cat")._.surprise)
 
 
-def test_symbols_have_to_be_of_the_kind_that_is_set(tmp_path):
-    pipes = {
-        kind: pipeline(symbols=kind, max_symbols=40).get_pipe("lm")
-        for kind in ("letters", "words", "pieces")
-    }
-    made = examples(spacy.blank("xx"))
-    for kind, other in (("letters", "words"), ("words", "pieces"), ("pieces", "letters")):
-        with pytest.raises(ValueError, match=f"E194.*'lm'.* no {kind}.*`symbols`"):
-            pipes[kind].initialize(lambda: made, labels=pipes[other].label_data)
-        pipes[other].to_disk(tmp_path)
-        with pytest.raises(ValueError, match=f"E194.*'lm'.* no {kind}"):
-            pipes[kind].from_disk(tmp_path)
+@pytest.mark.parametrize("kind, other", [*permutations(["letters", "words", "pieces"], 2)])
+def test_symbols_have_to_be_of_the_kind_that_is_set(kind, other, tmp_path):
+    pipe, another = (
+        pipeline(symbols=symbols, max_symbols=40).get_pipe("lm") for symbols in (kind, other)
+    )
+    with pytest.raises(ValueError, match=f"E194.*'lm'.* no {kind}.*`symbols`"):
+        pipe.initialize(lambda: examples(spacy.blank("xx")), labels=another.label_data)
+    another.to_disk(tmp_path)
+    with pytest.raises(ValueError, match=f"E194.*'lm'.* no {kind}"):
+        pipe.from_disk(tmp_path)
 
 
 def test_labels_are_given_or_found():
     nlp = pipeline()
     data = nlp.get_pipe("lm").label_data
     assert nlp.get_pipe("lm").labels == tuple(sorted(set("".join(TEXTS))))
-    again = pipeline(labels={"labels": ["x", *data["labels"]]})
-    assert again.get_pipe("lm").labels == ("x", *data["labels"])
+    again = pipeline(labels={"letters": ["x", *data["letters"]]})
+    assert again.get_pipe("lm").labels == ("x", *data["letters"])
 
 
 def test_initialize_twice_is_new():

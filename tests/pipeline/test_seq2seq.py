@@ -266,8 +266,8 @@ def test_labels_are_given_or_found():
     nlp = pipeline()
     data = nlp.get_pipe("reverser").label_data
     assert nlp.get_pipe("reverser").labels == tuple(" abcdeginort")
-    again = pipeline(labels={"labels": ["x", *data["labels"]]})
-    assert again.get_pipe("reverser").labels == ("x", *data["labels"])
+    again = pipeline(labels={"letters": ["x", *data["letters"]]})
+    assert again.get_pipe("reverser").labels == ("x", *data["letters"])
 
 
 @both_models
