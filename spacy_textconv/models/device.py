@@ -14,14 +14,15 @@ if hasattr(os, "register_at_fork"):
 
 # Older versions of torch can't tell.
 _capabilities: Dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()
-CPU_HAS_AMX = _capabilities.get("amx_bf16", False)
+# AMX of Intel's, or a dot product of AVX-512, which AMD's have since Zen 4.
+CPU_HAS_BFLOAT16_UNITS = any(_capabilities.get(name) for name in ("amx_bf16", "avx512_bf16"))
 
 
 def has_bfloat16_units(device: torch.device) -> bool:
     """Tell whether a device computes in bfloat16 by itself. Older GPUs only emulate it."""
     if device.type == "cuda":
         return _gpu_has_bfloat16_units(device)
-    return device.type == "cpu" and CPU_HAS_AMX
+    return device.type == "cpu" and CPU_HAS_BFLOAT16_UNITS
 
 
 @cache

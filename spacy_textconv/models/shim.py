@@ -52,8 +52,9 @@ class TorchShim(Shim):
     build (Callable[[], nn.Module]): Builds the module, with all its sizes set and with random
         weights. It takes any number of arguments, and gives out a float tensor or a tuple of them.
     mixed_precision (bool): Whether to compute in bfloat16 where that is safe and the device has
-        units for it: GPUs since Ampere and CPUs with AMX. Parameters, gradients and outputs stay
-        float32, and bfloat16 has the range of float32, so no gradient has to be scaled.
+        units for it: GPUs since Ampere, and CPUs with AMX or AVX512-BF16. Parameters, gradients
+        and outputs stay float32, and bfloat16 has the range of float32, so no gradient has to be
+        scaled.
 
     training_mode (bool): Whether the module is in training mode in `begin_update`.
     version (int): A number that goes up whenever the weights change or move.

@@ -91,7 +91,7 @@ def test_training_equals_prediction(config):
 
 @pytest.mark.parametrize("name", ["attention", "conv", "conv_deep", "flatten", "pyramid"])
 def test_mixed_precision_is_close_to_float32(name, monkeypatch):
-    monkeypatch.setattr(device, "CPU_HAS_AMX", True)
+    monkeypatch.setattr(device, "CPU_HAS_BFLOAT16_UNITS", True)
     model = build({**ATTENDS[name], "mixed_precision": True})
     for param in model.shims[0].module.parameters():
         param.data += torch.randn_like(param) / 4

@@ -535,7 +535,7 @@ def test_outputs_can_be_changed_without_harm(settings, docs):
 
 
 def test_mixed_precision_is_close_to_float32(settings, docs, monkeypatch):
-    monkeypatch.setattr(device, "CPU_HAS_AMX", True)
+    monkeypatch.setattr(device, "CPU_HAS_BFLOAT16_UNITS", True)
     model = build(**settings, mixed_precision=True)
     expected = build(**settings)
     assert not all(map(numpy.array_equal, model.predict(docs), expected.predict(docs)))

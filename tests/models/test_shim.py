@@ -177,15 +177,15 @@ def test_weights_of_another_architecture_are_refused():
         wide.from_bytes(narrow.to_bytes())
 
 
-def test_mixed_precision_needs_a_cpu_with_amx(monkeypatch):
+def test_mixed_precision_needs_a_cpu_with_bfloat16_units(monkeypatch):
     mixed = build_dilated_conv_encoder_v1(width=8, dilations=[1, 2], mixed_precision=True)
     plain = build_encoder()
     plain.from_bytes(mixed.to_bytes())
     expected = plain.predict(documents())
-    monkeypatch.setattr(device, "CPU_HAS_AMX", False)
+    monkeypatch.setattr(device, "CPU_HAS_BFLOAT16_UNITS", False)
     for Y, Z in zip(mixed.predict(documents()), expected, strict=True):
         assert_array_equal(Y, Z)
-    monkeypatch.setattr(device, "CPU_HAS_AMX", True)
+    monkeypatch.setattr(device, "CPU_HAS_BFLOAT16_UNITS", True)
     for X, Y, Z in zip(documents(), mixed.predict(documents()), expected, strict=True):
         assert Y.dtype == "float32"
         assert_allclose(Y, Z, atol=0.1)
