@@ -33,6 +33,8 @@ MAXIMUM = {"@architectures": "spacy-textconv.PoolAttend.v1", "width": 128, "pool
 ENCODER = {"@architectures": "spacy-textconv.DilatedConvEncoder.v1", "width": 128}
 # What the excerpts of configs have for arguments without a default.
 DECODER = {"@architectures": "spacy-textconv.CausalConvDecoder.v1"}
+DECONV = {"@architectures": "spacy-textconv.DeconvDecoder.v1"}
+FLATTEN = {"@architectures": "spacy-textconv.FlattenAttend.v1", "width": 128, "out_width": 256}
 EXAMPLES: dict[str, Any] = {
     "attend": {"max": MAXIMUM},
     "component": "ner",
@@ -49,8 +51,14 @@ EXAMPLES: dict[str, Any] = {
     "unit": "word",
     "width": 128,
 }
-# `name (type): text`, with more lines that are indented.
-FIELD = re.compile(r"^(\w+) \((.+?)\): (.*(?:\n    .*)*)$", re.MULTILINE)
+# Those of functions that others suit better.
+EXAMPLES_OF: dict[str, dict[str, Any]] = {
+    "spacy-textconv.naive_bayes.v1": {"component": "textcat", "corpus": "${corpora.train}"},
+    "spacy-textconv.TextVAE.v1": {"pooling": FLATTEN, "decoder": DECONV},
+}
+# `name (type): text` or `name, name (type): text`, with more lines that are indented.
+FIELD = re.compile(r"^(\w+(?:, \w+)*) \((.+?)\): (.*(?:\n    .*)*)$", re.MULTILINE)
+RESULTS = {"RETURNS": "Returns", "YIELDS": "Yields", "RAISES": "Raises"}
 
 
 @dataclass
@@ -69,7 +77,9 @@ class Docstring:
     def of(cls, described: Any) -> "Docstring":
         text = getdoc(described) or ""
         fields = {
-            name: (kind, " ".join(content.split())) for name, kind, content in FIELD.findall(text)
+            name: (kind, " ".join(content.split()))
+            for names, kind, content in FIELD.findall(text)
+            for name in names.split(", ")
         }
         return cls(FIELD.sub("", text).strip(), fields)
 
@@ -114,11 +124,12 @@ def example_config(entry_point: EntryPoint) -> Config:
     """The section of a config that calls a registered function, with all of its arguments: the
     default, or what is in `EXAMPLES`."""
     registry = entry_point.group.removeprefix("spacy_")
+    examples = EXAMPLES | EXAMPLES_OF.get(entry_point.name, {})
     section: dict[str, Any] = {f"@{registry}": entry_point.name}
     for name, default in defaults(entry_point.load()).items():
-        if default is Parameter.empty and name not in EXAMPLES:
+        if default is Parameter.empty and name not in examples:
             raise LookupError(f"`EXAMPLES` needs a value for `{name}` of {entry_point.name}.")
-        section[name] = EXAMPLES[name] if default is Parameter.empty else default
+        section[name] = examples[name] if default is Parameter.empty else default
     for name in reversed(SECTIONS[entry_point.group].split(".")):
         section = {name: section}
     return Config(section)
@@ -153,6 +164,7 @@ def describe_python(described: Any) -> str:
         heading(described.__qualname__, f"{described.__module__}.{described.__qualname__}"),
         docstring.text,
         arguments(described, write=repr),
+        attributes(described),
         results(docstring),
     )
 
@@ -241,6 +253,17 @@ def defaults(function: Callable) -> dict[str, Any]:
     return {name: each.default for name, each in parameters.items() if name != "self"}
 
 
+def attributes(described: Any) -> str:
+    """Describe what a docstring says of others than the arguments, such as attributes."""
+    others = Docstring.of(described).fields.items()
+    known = {*defaults(described), *RESULTS}
+    return join(
+        definition(f"`{name}`: `{kind}`", text)
+        for name, (kind, text) in others
+        if name not in known
+    )
+
+
 def arguments(
     function: Callable,
     settings: dict[str, Any] | None = None,
@@ -257,6 +280,7 @@ def arguments(
     RETURNS (str): A list of definitions.
     """
     fields, hints = Docstring.of(function).fields, get_type_hints(function)
+    parameters = signature(function).parameters
     described = []
     for name, default in (defaults(function) if settings is None else settings).items():
         # What a class inherits from torch is described there.
@@ -265,7 +289,9 @@ def arguments(
         kind, text = fields[name]
         if get_origin(hints.get(name)) is Literal:
             kind = " | ".join(map(in_config, get_args(hints[name])))
-        if default is Parameter.empty:
+        if parameters[name].kind is Parameter.VAR_KEYWORD:
+            said = ""
+        elif default is Parameter.empty:
             said = "Required."
         else:
             said = "" if isinstance(default, dict) else f"Defaults to `{write(default)}`."
@@ -275,10 +301,9 @@ def arguments(
 
 def results(docstring: Docstring) -> str:
     """Describe what comes out of a function."""
-    labels = {"RETURNS": "Returns", "YIELDS": "Yields", "RAISES": "Raises"}
     return join(
         definition(f"{label} `{docstring.fields[name][0]}`", docstring.fields[name][1])
-        for name, label in labels.items()
+        for name, label in RESULTS.items()
         if name in docstring.fields
     )
 

@@ -71,7 +71,11 @@ class WordDropout(Dropout):
 
 
 def set_dropout(module: nn.Module, p: float) -> None:
-    """Set the rate of all dropout in a module that is that of the training."""
+    """Set the rate of all dropout in a module that is that of the training.
+
+    module (nn.Module): The module.
+    p (float): The rate.
+    """
     for layer in module.modules():
         if isinstance(layer, Dropout) and layer.follows_training:
             layer.p = p

@@ -47,7 +47,7 @@ def kl_divergence(mean: Tensor, log_variance: Tensor) -> Tensor:
     """Compute how far normal distributions are from the standard one, column by column (Kingma and
     Welling 2014, appendix B).
 
-    mean (Tensor), log_variance (Tensor): Of each distribution. *Shape:* (documents, width)
+    mean, log_variance (Tensor): Of each distribution. *Shape:* (documents, width)
     RETURNS (Tensor): In nats. *Shape:* (documents, width)
     """
     return (mean.square() + log_variance.exp() - log_variance - 1) / 2

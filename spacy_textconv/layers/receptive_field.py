@@ -38,8 +38,13 @@ class Reach(NamedTuple):
 
 
 def convolution_reach(kernel_size: int, dilation: int, causal: bool = False) -> Reach:
-    """Compute what a convolution that keeps the number of rows sees: as many rows after its own as
-    before it, or, if it is causal, all of them before."""
+    """Compute what a convolution that keeps the number of rows sees.
+
+    kernel_size (int): The number of taps of the kernel.
+    dilation (int): The distance between two taps.
+    causal (bool): Whether it sees no row after its own. Otherwise it sees as many after as before.
+    RETURNS (Reach): What an output row sees.
+    """
     taps = kernel_size - 1
     after = 0 if causal else taps // 2
     return Reach((taps - after) * dilation, after * dilation)

@@ -135,8 +135,12 @@ Language.set_factory_meta(
 
 def get_probability(span: Span) -> Optional[float]:
     """Look up the probability that a span was predicted with: the getter of
-    `span._.probability`. None if the span, with its label, was not predicted, NaN if only the
-    probability was lost, as in JSON."""
+    `span._.probability`.
+
+    span (Span): The span.
+    RETURNS (Optional[float]): The probability. None if the span, with its label, was not predicted,
+        NaN if only the probability was lost, as in JSON.
+    """
     data = span.doc.user_data
     same = data.get(_attribute_key(span, PREDICTED_LABEL)) == span.label_
     return data.get(_attribute_key(span, PROBABILITY)) if same else None

@@ -343,8 +343,9 @@ class ConvVAE(SequencePipe):
 
         vectors (Floats2d): The points. *Shape:* (texts, latent)
         label (Optional[str]): The condition that the texts are written under.
-        beam (int), length_penalty (float): How many sequences are kept in mind while one is
-            written, and how much longer ones are preferred; 1 writes the most probable symbols.
+        beam (int): How many sequences are kept in mind while one is written. 1 writes the most
+            probable symbols.
+        length_penalty (float): How much longer sequences are preferred, for a beam.
         sampler (Optional[Sampler]): Draws the symbols, instead of a search.
         RETURNS (List[str]): The texts.
         RAISES (ValueError): If the vectors are of another width or not finite, or the label is no

@@ -2,7 +2,7 @@
 
 import re
 from inspect import Parameter, signature
-from typing import Literal, Optional
+from typing import Any, Literal, Optional
 
 import pytest
 from spacy.util import import_file
@@ -17,7 +17,15 @@ PAGES = "\n".join(
 FUNCTIONS = [entry_point for entry_point in ENTRY_POINTS if entry_point.group in reference.SECTIONS]
 
 
-def greet(*, name: str, how: Literal["hello", "bye"] = "hello", times: Optional[int] = None) -> str:
+def greet(
+    *,
+    name: str,
+    how: Literal["hello", "bye"] = "hello",
+    times: Optional[int] = None,
+    before: str = "",
+    after: str = "!",
+    **settings: Any,
+) -> str:
     """Greet somebody.
 
     It is polite to answer.
@@ -26,6 +34,9 @@ def greet(*, name: str, how: Literal["hello", "bye"] = "hello", times: Optional[
         goes on here.
     how (str): What to say.
     times (Optional[int]): How often: `3 * (2 + 1)` (at most)
+    before, after (str): What stands around it.
+    settings (Any): As for a nod.
+    count (int): The number of greetings.
     RETURNS (str): The greeting.
     RAISES (KeyError, ValueError): If nobody is there.
     """
@@ -50,6 +61,18 @@ It is polite to answer.
 
 `times`: `Optional[int]`
 : How often: `3 * (2 + 1)` (at most). Defaults to `None`.
+
+`before`: `str`
+: What stands around it. Defaults to `''`.
+
+`after`: `str`
+: What stands around it. Defaults to `'!'`.
+
+`settings`: `Any`
+: As for a nod.
+
+`count`: `int`
+: The number of greetings.
 
 Returns `str`
 : The greeting.
