@@ -45,7 +45,12 @@ def init_config_cli(
         Optimization, Opt("--optimize", "-o", help="Whether a small or a large network is wanted")
     ] = Optimization.accuracy,
     gpu: Annotated[
-        bool, Opt("--gpu", "-G", help="Compute in bfloat16, which GPUs since Ampere have units for")
+        bool,
+        Opt(
+            "--gpu",
+            "-G",
+            help="Compute in bfloat16 with parser or spancat first, as with the others anyway",
+        ),
     ] = False,
     vectors: Annotated[
         Optional[str], Opt("--vectors", "-V", help="Name or path of a pipeline with word vectors")
