@@ -207,7 +207,7 @@ class Errors(metaclass=_WithCode):
         "The model of the component '{name}' is '{model}', but has to give scores to symbols of "
         "strings. Use `spacy-textconv.CTCTransducer.v1`."
     )
-    E112 = "The label {label!r} is no symbol. Symbols are single letters."
+    E112 = "The label {label!r} is no symbol. Add each of its letters as a label of its own."
     E113 = (
         "The component '{name}' has been initialized, so {label!r} can't be added to its symbols. "
         "Initialize it again, with all of them in the training data or in "
@@ -281,7 +281,10 @@ class Errors(metaclass=_WithCode):
         "documents) can't be annotated: {reason}"
     )
     E147 = "Ray is missing: {reason}. Install it with `pip install 'spacy-textconv[ray]'`."
-    E148 = "There is no encoder of `spacy-textconv` in {path}, and so no field to be shown."
+    E148 = (
+        "There is no encoder of `spacy-textconv` in {path}, and so no field to be shown. Give a "
+        "config with one, such as `spacy-textconv.DilatedConvEncoder.v1`."
+    )
     E149 = (
         "There is no recipe for {names}. Give `--pipeline` some of: {choices}; and add others to "
         "the config by hand."
