@@ -132,7 +132,7 @@ def draw_four_steps() -> Figure:
     for word, values, y in zip(words, embedded, rows, strict=True):
         write(axes, 62, y, word, 11.5, ha="right")
         vector(axes, 96, y, values)
-    write(axes, 129, 112, "MultiHashEmbed", color=BLUE)
+    write(axes, 129, 112, "CharConvEmbed", color=BLUE)
 
     panel(axes, 204, 96, 236, 300, "Encode")
     write(axes, 322, 348, "each word in its context", color=GREY)
