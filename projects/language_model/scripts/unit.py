@@ -2,7 +2,6 @@
 "Learning to generate reviews and discovering sentiment", section 4.2)."""
 
 from pathlib import Path
-from typing import Optional
 
 import numpy
 import spacy
@@ -11,11 +10,11 @@ import typer
 from numpy import ndarray
 from wasabi import msg
 
-from spacy_textconv.explain import find_language_model
+from spacy_textconv.explain import find_language_model, read, render_readings
 from spacy_textconv.pipeline.language_model import ConvLanguageModel
 
 
-def read_reviews(path: Path, limit: Optional[int]) -> tuple[list[str], ndarray]:
+def read_reviews(path: Path, limit: int | None) -> tuple[list[str], ndarray]:
     """Sentences, each after a digit: 1 if it is positive."""
     lines = path.read_text(encoding="utf8").splitlines()[:limit]
     return [line[2:] for line in lines], numpy.array([int(line[0]) for line in lines])
@@ -47,7 +46,7 @@ def mean_rows(lm: ConvLanguageModel, nlp: spacy.Language, texts: list[str]) -> n
     return numpy.stack([row.mean(axis=0) for row in rows])
 
 
-def main(pipeline: Path, assets: Path, output: Path, limit: Optional[int] = None):
+def main(pipeline: Path, assets: Path, output: Path, sentence: str, limit: int | None = None):
     nlp = spacy.load(pipeline)
     lm = find_language_model(nlp)
     (texts, y), (test_texts, test_y) = (
@@ -61,6 +60,8 @@ def main(pipeline: Path, assets: Path, output: Path, limit: Optional[int] = None
     most = float(max(test_y.mean(), 1 - test_y.mean()))
     result = {"unit": unit, "train": float(shares[unit]), "test": accuracy, "most_frequent": most}
     srsly.write_json(output, result)
+    page = render_readings(read(nlp, [sentence], units=[unit]), page=True)
+    output.with_suffix(".html").write_text(page, encoding="utf8")
     msg.good(f"Unit {unit} alone is right for {accuracy:.1%} of the test reviews")
     msg.info(f"The more frequent class would be right for {most:.1%}")
 
