@@ -67,7 +67,7 @@ def build_causal_transducer_v1(
         it.
     RETURNS (Model[StringBatch, Floats2d]): The model: the logits of what follows each letter of
         what strings become.
-    RAISES (ValueError): If a setting is out of its range, or the tok2vec is none.
+    RAISES (ValueError): If a setting is out of its range, or `tok2vec` makes no token vectors.
     """
     if tok2vec is not None:
         check_tok2vec(tok2vec)

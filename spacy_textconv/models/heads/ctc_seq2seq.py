@@ -73,7 +73,7 @@ def build_ctc_seq2seq_v1(
     mixed_precision (bool): Whether to compute in bfloat16 where the device has units for it.
     RETURNS (Model[Seq2SeqBatch, SequenceScores]): The model: the logarithms of the probabilities of
         the symbols in all slots.
-    RAISES (ValueError): If a setting is out of its range, or the tok2vec is none.
+    RAISES (ValueError): If a setting is out of its range, or `tok2vec` makes no token vectors.
     """
     check_tok2vec(tok2vec)
     build = partial(

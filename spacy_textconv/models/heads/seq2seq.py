@@ -84,7 +84,7 @@ def build_seq2seq_v1(
         `spacy-textconv.CausalConvDecoder.v1`.
     RETURNS (Model[Seq2SeqBatch, SequenceScores]): The model: the logits of what follows
         each symbol of all sequences.
-    RAISES (ValueError): If the tok2vec is none.
+    RAISES (ValueError): If `tok2vec` makes no vectors of documents.
     """
     check_decoder(decoder)
     check_tok2vec(tok2vec)

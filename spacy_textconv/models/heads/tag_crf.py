@@ -26,7 +26,7 @@ def build_tag_crf_v1(
     tok2vec (Model[List[Doc], List[Floats2d]]): The token vectors.
     nO (Optional[int]): The number of tags; null leaves it to the component, which knows the labels.
     RETURNS (Model[List[Doc], List[Floats2d]]): The model.
-    RAISES (ValueError): If a setting is out of its range, or the tok2vec is none.
+    RAISES (ValueError): If a setting is out of its range, or `tok2vec` makes no token vectors.
     """
     check_tok2vec(tok2vec)
     width = tok2vec.get_dim("nO") if tok2vec.has_dim("nO") else None

@@ -23,7 +23,7 @@ def build_tagger_v1(
     tok2vec (Model[List[Doc], List[Floats2d]]): The token vectors.
     nO (Optional[int]): The number of labels; null leaves it to the component, which knows them.
     RETURNS (Model[List[Doc], List[Floats2d]]): The model.
-    RAISES (ValueError): If a setting is out of its range, or the tok2vec is none.
+    RAISES (ValueError): If a setting is out of its range, or `tok2vec` makes no token vectors.
     """
     check_tok2vec(tok2vec)
     if nO is not None:

@@ -134,7 +134,7 @@ def build_ctc_transducer_v1(
     mixed_precision (bool): Whether to compute in bfloat16 where the device has units for it.
     RETURNS (Model[StringBatch, Floats2d]): The model: the logarithms of the probabilities of the
         symbols in all slots of all strings.
-    RAISES (ValueError): If a setting is out of its range, or the tok2vec is none.
+    RAISES (ValueError): If a setting is out of its range, or `tok2vec` makes no token vectors.
     """
     if tok2vec is not None:
         check_tok2vec(tok2vec)
