@@ -4,7 +4,7 @@ import re
 import time
 from pathlib import Path
 from statistics import median
-from typing import Any, Dict
+from typing import Any
 
 import spacy
 import srsly
@@ -35,8 +35,8 @@ def main(
     trained with as many WORDS, in the folder TRAINING, is not trained again."""
     torch.set_num_threads(1)
     plan = srsly.read_yaml(variants)
-    pipelines: Dict[str, Language] = {}
-    results: Dict[str, Dict[str, Any]] = {}
+    pipelines: dict[str, Language] = {}
+    results: dict[str, dict[str, Any]] = {}
     for group, members in plan["groups"].items():
         for name, changes in members.items():
             folder = training / str(words) / re.sub(r"\W+", "_", name)
@@ -64,7 +64,7 @@ def main(
     msg.good(str(output))
 
 
-def change(config: Config, changes: Dict[str, Any]) -> Config:
+def change(config: Config, changes: dict[str, Any]) -> Config:
     """Put other values at some places of a config.
 
     config (Config): The config.
@@ -109,7 +109,7 @@ def count_parameters(nlp: Language) -> int:
     return total
 
 
-def measure_rates(pipelines: Dict[str, Language], path: Path, rounds: int) -> Dict[str, float]:
+def measure_rates(pipelines: dict[str, Language], path: Path, rounds: int) -> dict[str, float]:
     """Time `nlp.pipe` over documents of words that no cache knows. All pipelines take turns.
 
     pipelines (Dict[str, Language]): The pipelines.
@@ -118,7 +118,7 @@ def measure_rates(pipelines: Dict[str, Language], path: Path, rounds: int) -> Di
     RETURNS (Dict[str, float]): The median of the words per second, in which only the time of this
         process counts, and not that of other work on the machine.
     """
-    rates: Dict[str, list] = {name: [] for name in pipelines}
+    rates: dict[str, list] = {name: [] for name in pipelines}
     for _ in range(rounds):
         for name, nlp in pipelines.items():
             # Loading empties the caches.

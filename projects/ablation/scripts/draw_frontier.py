@@ -1,7 +1,7 @@
 """A table and a picture of what ablate.py has measured: accuracy over words per second."""
 
 from pathlib import Path
-from typing import Any, Dict, List
+from typing import Any
 
 import matplotlib
 import srsly
@@ -30,7 +30,7 @@ SETTINGS = {
 }
 COLUMNS = 3
 
-Variants = Dict[str, Dict[str, Any]]
+Variants = dict[str, dict[str, Any]]
 
 
 def main(metrics: Path) -> None:
@@ -47,22 +47,22 @@ def main(metrics: Path) -> None:
     msg.good(str(metrics.with_suffix(".svg")))
 
 
-def accuracy(variant: Dict[str, Any]) -> float:
+def accuracy(variant: dict[str, Any]) -> float:
     """The mean of a variant's scores, in percent."""
     scores = variant["scores"].values()
     return 100 * sum(scores) / len(scores)
 
 
-def frontier(variants: Variants) -> List[str]:
+def frontier(variants: Variants) -> list[str]:
     """List the variants that no other is both faster and more accurate than, the fastest first."""
-    front: List[str] = []
+    front: list[str] = []
     for name in sorted(variants, key=lambda name: -variants[name]["rate"]):
         if not front or accuracy(variants[name]) > accuracy(variants[front[-1]]):
             front.append(name)
     return front
 
 
-def make_table(variants: Variants, scores: Dict[str, str], front: List[str]) -> str:
+def make_table(variants: Variants, scores: dict[str, str], front: list[str]) -> str:
     """Make a table in which the variants on the frontier are bold."""
     rows = []
     for name, variant in variants.items():
@@ -79,7 +79,7 @@ def make_table(variants: Variants, scores: Dict[str, str], front: List[str]) -> 
     return MarkdownRenderer().table(rows, header, aligns=["l", "l"] + ["r"] * (len(header) - 2))
 
 
-def draw(variants: Variants, front: List[str], titles: List[str]) -> Figure:
+def draw(variants: Variants, front: list[str], titles: list[str]) -> Figure:
     """Draw a panel for each group, with all other variants and the frontier in grey, and the config
     that the variants change in black."""
     groups = list(dict.fromkeys(variant["group"] for variant in variants.values()))
@@ -99,7 +99,7 @@ def draw(variants: Variants, front: List[str], titles: List[str]) -> Figure:
     return figure
 
 
-def draw_panel(panel: Axes, variants: Variants, group: str, front: List[str]) -> None:
+def draw_panel(panel: Axes, variants: Variants, group: str, front: list[str]) -> None:
     """Draw all variants, and name those of a group."""
     points = {name: (v["rate"], accuracy(v)) for name, v in variants.items()}
     panel.plot(*zip(*(points[name] for name in front), strict=True), color=FAINT, zorder=0)

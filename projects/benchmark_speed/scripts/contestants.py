@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from statistics import median
-from typing import Any, Dict, List, Optional, Tuple
+from typing import Any
 
 import numpy
 import torch
@@ -30,7 +30,7 @@ from thinc.api import NumpyOps, get_current_ops, set_current_ops
 
 Call = Callable[[], object]
 # The words and the seconds that one of them took
-Turn = Tuple[int, float]
+Turn = tuple[int, float]
 
 MATRIX_SHAPE = (4096, 384, 128)
 MATRIX_PRODUCTS = 20
@@ -74,7 +74,7 @@ class Contestant:
         training = registry.resolve(settings, schema=ConfigSchemaTraining)
         self.optimizer, self.dropout = training["optimizer"], training["dropout"]
         self.docs = list(DocBin().from_disk(corpus).get_docs(self.nlp.vocab))
-        self.calls: Iterator[Tuple[int, Call]] = iter(())
+        self.calls: Iterator[tuple[int, Call]] = iter(())
 
     def start_pass(self, part: str, words: int) -> None:
         """Go to the start of the corpus. Caches of words are empty for a pass of prediction.
@@ -90,13 +90,13 @@ class Contestant:
             for docs in minibatch_by_words(self.docs, size=words, get_length=len)
         )
 
-    def take_turn(self) -> Optional[Turn]:
+    def take_turn(self) -> Turn | None:
         """Time the next batch. None if the pass is over."""
         for words, call in self.calls:
             return words, seconds(call)
         return None
 
-    def keep(self, names: List[str]) -> None:
+    def keep(self, names: list[str]) -> None:
         """Remove all components but these. Removed rather than disabled: the tok2vec would wait for
         what its last listener sends."""
         for name in set(self.nlp.pipe_names) - set(names):
@@ -117,7 +117,7 @@ class Contestant:
 
         return 2 * n * k * m * MATRIX_PRODUCTS / median(seconds(multiply) for _ in range(10))
 
-    def without_annotation(self, docs: List[Doc]) -> List[Doc]:
+    def without_annotation(self, docs: list[Doc]) -> list[Doc]:
         """Make new documents of the same words."""
         return [
             Doc(
@@ -150,14 +150,14 @@ def _enter(*args: Any) -> None:
     _contestant = Contestant(*args)
 
 
-def _call(method: str, args: Tuple) -> Any:
+def _call(method: str, args: tuple) -> Any:
     return getattr(_contestant, method)(*args)
 
 
 @contextmanager
 def enter(
-    paths: Dict[str, Path], corpus: Path, lang: str, device: Device, ours: Collection[str]
-) -> Iterator[Dict[str, Remote]]:
+    paths: dict[str, Path], corpus: Path, lang: str, device: Device, ours: Collection[str]
+) -> Iterator[dict[str, Remote]]:
     """Start a process for each contestant, and end it afterwards.
 
     paths (Dict[str, Path]): The configs by name.
@@ -206,7 +206,7 @@ def exhaust(items: Iterable[object]) -> None:
 # call to be timed once.
 
 
-def prepare_training(contestant: Contestant, docs: List[Doc]) -> Call:
+def prepare_training(contestant: Contestant, docs: list[Doc]) -> Call:
     """An update as `spacy train` makes it, which also changes the weights."""
     new = contestant.without_annotation(docs)
     examples = [Example(doc, reference) for doc, reference in zip(new, docs, strict=True)]
@@ -220,35 +220,35 @@ def prepare_training(contestant: Contestant, docs: List[Doc]) -> Call:
     return update
 
 
-def prepare_tokenizer(contestant: Contestant, docs: List[Doc]) -> Call:
+def prepare_tokenizer(contestant: Contestant, docs: list[Doc]) -> Call:
     """From text to documents."""
     return partial(exhaust, map(contestant.nlp.make_doc, [doc.text for doc in docs]))
 
 
-def prepare_embed(contestant: Contestant, docs: List[Doc]) -> Call:
+def prepare_embed(contestant: Contestant, docs: list[Doc]) -> Call:
     """From documents to the vectors of words by themselves."""
     embed, _ = contestant.nlp.get_pipe("tok2vec").model.layers
     return partial(embed.predict, contestant.without_annotation(docs))
 
 
-def prepare_encode(contestant: Contestant, docs: List[Doc]) -> Call:
+def prepare_encode(contestant: Contestant, docs: list[Doc]) -> Call:
     """From there to the vectors of words in context."""
     embed, encode = contestant.nlp.get_pipe("tok2vec").model.layers
     return partial(encode.predict, embed.predict(contestant.without_annotation(docs)))
 
 
-def prepare_tok2vec(contestant: Contestant, docs: List[Doc]) -> Call:
+def prepare_tok2vec(contestant: Contestant, docs: list[Doc]) -> Call:
     """Both of these steps."""
     model = contestant.nlp.get_pipe("tok2vec").model
     return partial(model.predict, contestant.without_annotation(docs))
 
 
-def prepare_pipe_docs(contestant: Contestant, docs: List[Doc]) -> Call:
+def prepare_pipe_docs(contestant: Contestant, docs: list[Doc]) -> Call:
     """From documents to annotated documents."""
     return partial(exhaust, contestant.nlp.pipe(contestant.without_annotation(docs)))
 
 
-def prepare_pipe_text(contestant: Contestant, docs: List[Doc]) -> Call:
+def prepare_pipe_text(contestant: Contestant, docs: list[Doc]) -> Call:
     """From text to annotated documents."""
     return partial(exhaust, contestant.nlp.pipe([doc.text for doc in docs]))
 

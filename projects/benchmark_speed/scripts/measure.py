@@ -10,7 +10,7 @@ from functools import partial
 from itertools import accumulate, cycle, islice, pairwise
 from pathlib import Path
 from statistics import median
-from typing import Annotated, Any, Dict, List, Optional, Tuple
+from typing import Annotated, Any
 
 import numpy
 import spacy
@@ -42,7 +42,7 @@ ENTITIES = ["pipe_docs", "pipe_text"]
 DILATED, BFLOAT16 = "DilatedConvEncoder", "DilatedConvEncoder, mixed precision"
 MAXOUT, BILSTM = "MaxoutWindowEncoder", "TorchBiLSTMEncoder"
 DILATIONS = [1, 2, 4, 1]
-ENCODERS: Dict[str, Dict[str, Any]] = {
+ENCODERS: dict[str, dict[str, Any]] = {
     DILATED: {
         "@architectures": "spacy-textconv.DilatedConvEncoder.v1",
         "width": 128,
@@ -108,10 +108,10 @@ class Sizes:
     scaling_rounds: int = 3
     scaling_words: int = 50_000
     too_slow: float = 10.0
-    lengths: Tuple[int, ...] = (16, 64, 256, 1024, 4096, 16_384, 131_072)
-    batches: Tuple[int, ...] = (100, 300, 1000, 3000, 10_000, 30_000, 100_000)
-    depths: Tuple[int, ...] = (1, 2, 4, 8)
-    widths: Tuple[int, ...] = (32, 64, 96, 128, 256)
+    lengths: tuple[int, ...] = (16, 64, 256, 1024, 4096, 16_384, 131_072)
+    batches: tuple[int, ...] = (100, 300, 1000, 3000, 10_000, 30_000, 100_000)
+    depths: tuple[int, ...] = (1, 2, 4, 8)
+    widths: tuple[int, ...] = (32, 64, 96, 128, 256)
     doc_words: int = 100_000
     sentences: int = 1000
 
@@ -135,7 +135,7 @@ QUICK = Sizes(
 )
 
 
-def take_turns(words: int, calls: Dict[str, Call], rounds: int) -> Dict[str, List[Turn]]:
+def take_turns(words: int, calls: dict[str, Call], rounds: int) -> dict[str, list[Turn]]:
     """Let all encoders have their turn in each round, so that what else the machine does slows all
     of them.
 
@@ -144,19 +144,19 @@ def take_turns(words: int, calls: Dict[str, Call], rounds: int) -> Dict[str, Lis
     rounds (int): The number of turns of each.
     RETURNS (Dict[str, List[Turn]]): The words and seconds of each turn.
     """
-    turns: Dict[str, List[Turn]] = defaultdict(list)
+    turns: dict[str, list[Turn]] = defaultdict(list)
     for _ in range(rounds):
         for name, call in calls.items():
             turns[name].append((words, seconds(call)))
     return turns
 
 
-def median_rate(turns: List[Turn]) -> float:
+def median_rate(turns: list[Turn]) -> float:
     """The median of the words per second."""
     return median(words / taken for words, taken in turns)
 
 
-def compare(turns: Dict[str, List[Turn]], peer: str) -> Dict[str, Dict[str, Any]]:
+def compare(turns: dict[str, list[Turn]], peer: str) -> dict[str, dict[str, Any]]:
     """Give every contestant's rate, and its ratio to that of the peer.
 
     turns (Dict[str, List[Turn]]): The words and seconds of each turn.
@@ -180,8 +180,8 @@ def compare(turns: Dict[str, List[Turn]], peer: str) -> Dict[str, Dict[str, Any]
 
 
 def measure_pass(
-    contestants: Dict[str, Contestant], part: str, words: int, most_turns: int
-) -> Dict[str, List[Turn]]:
+    contestants: dict[str, Contestant], part: str, words: int, most_turns: int
+) -> dict[str, list[Turn]]:
     """Let all contestants go over the corpus once, so that no words are seen again.
 
     contestants (Dict[str, Contestant]): Who takes part, with the same corpus.
@@ -190,7 +190,7 @@ def measure_pass(
     most_turns (int): The most turns.
     RETURNS (Dict[str, List[Turn]]): The words and seconds of each turn.
     """
-    turns: Dict[str, List[Turn]] = defaultdict(list)
+    turns: dict[str, list[Turn]] = defaultdict(list)
     for contestant in contestants.values():
         contestant.start_pass(part, words)
     for _ in range(most_turns):
@@ -203,8 +203,8 @@ def measure_pass(
 
 
 def measure_training(
-    contestants: Dict[str, Contestant], peer: str, sizes: Sizes
-) -> Dict[str, Dict[str, Any]]:
+    contestants: dict[str, Contestant], peer: str, sizes: Sizes
+) -> dict[str, dict[str, Any]]:
     """Time training steps, which also change the weights.
 
     contestants (Dict[str, Contestant]): Who takes part.
@@ -217,8 +217,8 @@ def measure_training(
 
 
 def measure_prediction(
-    contestants: Dict[str, Contestant], peer: str, part: str, sizes: Sizes, passes: int
-) -> Dict[str, Dict[str, Any]]:
+    contestants: dict[str, Contestant], peer: str, part: str, sizes: Sizes, passes: int
+) -> dict[str, dict[str, Any]]:
     """Time a part of prediction.
 
     contestants (Dict[str, Contestant]): Who takes part.
@@ -228,7 +228,7 @@ def measure_prediction(
     passes (int): How often prediction goes over the corpus.
     RETURNS (Dict[str, Dict[str, Any]]): The results by contestant.
     """
-    turns: Dict[str, List[Turn]] = defaultdict(list)
+    turns: dict[str, list[Turn]] = defaultdict(list)
     for _ in range(passes):
         one_pass = measure_pass(contestants, part, sizes.predict_words, sizes.turns)
         for name, pairs in one_pass.items():
@@ -237,8 +237,8 @@ def measure_prediction(
 
 
 def measure_parts(
-    contestants: Dict[str, Contestant], peer: str, sizes: Sizes, passes: int
-) -> Dict[str, Dict[str, Dict[str, Any]]]:
+    contestants: dict[str, Contestant], peer: str, sizes: Sizes, passes: int
+) -> dict[str, dict[str, dict[str, Any]]]:
     """Time taggers. The pipelines keep no component but the tagger and its tok2vec.
 
     contestants (Dict[str, Contestant]): Who takes part.
@@ -260,8 +260,8 @@ def measure_parts(
 
 
 def measure_pipelines(
-    contestants: Dict[str, Contestant], peer: str, predictions: List[str], sizes: Sizes, passes: int
-) -> Dict[str, Dict[str, Dict[str, Any]]]:
+    contestants: dict[str, Contestant], peer: str, predictions: list[str], sizes: Sizes, passes: int
+) -> dict[str, dict[str, dict[str, Any]]]:
     """Time whole pipelines, such as those that recognize named entities.
 
     contestants (Dict[str, Contestant]): Who takes part.
@@ -280,7 +280,7 @@ def measure_pipelines(
     return parts
 
 
-def make_encoder(name: str, width: Optional[int] = None, depth: Optional[int] = None) -> Model:
+def make_encoder(name: str, width: int | None = None, depth: int | None = None) -> Model:
     """Build one of the encoders, by default at its usual size.
 
     name (str): Which one.
@@ -300,7 +300,7 @@ def make_encoder(name: str, width: Optional[int] = None, depth: Optional[int] = 
     return model
 
 
-def random_arrays(lengths: List[int], width: int) -> List[Floats2d]:
+def random_arrays(lengths: list[int], width: int) -> list[Floats2d]:
     """Make vectors for documents of these lengths."""
     random = numpy.random.default_rng(0)
     rows = random.standard_normal((sum(lengths), width), dtype="float32")
@@ -308,9 +308,9 @@ def random_arrays(lengths: List[int], width: int) -> List[Floats2d]:
     return [on_device[start:stop] for start, stop in pairwise([0, *accumulate(lengths)])]
 
 
-def lengths_up_to(words: int, lengths: List[int]) -> List[int]:
+def lengths_up_to(words: int, lengths: list[int]) -> list[int]:
     """Take as many of the lengths, over and over, as make this number of words."""
-    taken: List[int] = []
+    taken: list[int] = []
     endless = cycle(lengths)
     while words:
         taken.append(min(next(endless), words))
@@ -318,14 +318,14 @@ def lengths_up_to(words: int, lengths: List[int]) -> List[int]:
     return taken
 
 
-def prepare_encoder(lengths: List[int], name: str, **size: int) -> Call:
+def prepare_encoder(lengths: list[int], name: str, **size: int) -> Call:
     """From vectors of documents of these lengths to vectors in context."""
     model = make_encoder(name, **size)
     width = size.get("width", ENCODERS[name]["width"])
     return partial(model.predict, random_arrays(lengths, width))
 
 
-def measure_encoders(lengths: List[int], sizes: Sizes) -> Tuple[Dict[str, Dict[str, Any]], float]:
+def measure_encoders(lengths: list[int], sizes: Sizes) -> tuple[dict[str, dict[str, Any]], float]:
     """Time the encoders by themselves, and a matrix product beside them.
 
     lengths (List[int]): The lengths of the corpus' sentences.
@@ -352,7 +352,7 @@ def measure_encoders(lengths: List[int], sizes: Sizes) -> Tuple[Dict[str, Dict[s
     return results, flop_rate
 
 
-def measure_scaling(lengths: List[int], sizes: Sizes) -> Dict[str, Dict[str, Any]]:
+def measure_scaling(lengths: list[int], sizes: Sizes) -> dict[str, dict[str, Any]]:
     """Time the encoders by themselves with other sizes, of the input and of the network.
 
     lengths (List[int]): The lengths of the corpus' sentences.
@@ -363,7 +363,7 @@ def measure_scaling(lengths: List[int], sizes: Sizes) -> Dict[str, Dict[str, Any
     usual = lengths_up_to(sizes.predict_words, lengths)
     most = max(sizes.lengths)
     # What to encode, and the size of the network
-    axes: Dict[str, Dict[int, Tuple[List[int], Dict[str, int]]]] = {
+    axes: dict[str, dict[int, tuple[list[int], dict[str, int]]]] = {
         "length": {value: ([value] * (most // value), {}) for value in sizes.lengths},
         "batch": {value: (lengths_up_to(value, lengths), {}) for value in sizes.batches},
         "depth": {value: (usual, {"depth": value}) for value in sizes.depths},
@@ -373,7 +373,7 @@ def measure_scaling(lengths: List[int], sizes: Sizes) -> Dict[str, Dict[str, Any
     for axis, settings in axes.items():
         msg.info(f"Scaling: {axis}")
         active = list(ENCODERS)
-        rates: Dict[str, List[Optional[float]]] = {name: [] for name in ENCODERS}
+        rates: dict[str, list[float | None]] = {name: [] for name in ENCODERS}
         for value, (batch, size) in settings.items():
             calls = {name: prepare_encoder(batch, name, **size) for name in active}
             for name, call in list(calls.items()):
@@ -396,7 +396,7 @@ def measure_scaling(lengths: List[int], sizes: Sizes) -> Dict[str, Dict[str, Any
     return results
 
 
-def machine_facts(device: Device) -> Dict[str, Any]:
+def machine_facts(device: Device) -> dict[str, Any]:
     """What has been measured on and with."""
     cpu_info = Path("/proc/cpuinfo")
     cpu = platform.processor()
@@ -414,7 +414,7 @@ def machine_facts(device: Device) -> Dict[str, Any]:
     }
 
 
-def named_paths(items: List[str]) -> Dict[str, Path]:
+def named_paths(items: list[str]) -> dict[str, Path]:
     """Read NAME=PATH."""
     pairs = (item.partition("=") for item in items)
     return {name: Path(path) for name, _, path in pairs}
@@ -423,10 +423,10 @@ def named_paths(items: List[str]) -> Dict[str, Path]:
 def main(
     corpus: Path,
     output: Path,
-    ours: Annotated[List[str], typer.Option(help="NAME=CONFIG of a pipeline of ours")],
-    peer: Annotated[List[str], typer.Option(help="NAME=CONFIG of another, the first for ratios")],
+    ours: Annotated[list[str], typer.Option(help="NAME=CONFIG of a pipeline of ours")],
+    peer: Annotated[list[str], typer.Option(help="NAME=CONFIG of another, the first for ratios")],
     ner_corpus: Annotated[Path, typer.Option(help="A .spacy file with named entities")],
-    ner: Annotated[List[str], typer.Option(help="NAME=CONFIG of an entity recognizer of ours")],
+    ner: Annotated[list[str], typer.Option(help="NAME=CONFIG of an entity recognizer of ours")],
     ner_peer: Annotated[str, typer.Option(help="NAME=CONFIG of another, for ratios")],
     threads: int = 1,
     gpu_id: int = -1,
@@ -447,7 +447,7 @@ def main(
     first_peer = next(iter(peers))
     ner_paths = named_paths([*ner, ner_peer])
     ner_peer_name = list(ner_paths)[-1]
-    result: Dict[str, Any] = {
+    result: dict[str, Any] = {
         "machine": machine_facts(device),
         "contestants": {name: path.name for name, path in paths.items()},
         "ours": [*own, DILATED, BFLOAT16],

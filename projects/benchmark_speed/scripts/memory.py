@@ -3,7 +3,6 @@
 import multiprocessing
 from itertools import cycle, islice
 from pathlib import Path
-from typing import Dict, List, Optional
 
 import torch
 from spacy.tokens import Doc
@@ -11,7 +10,7 @@ from spacy.util import load_config, load_model_from_config
 from thinc.api import require_gpu, set_gpu_allocator
 from wasabi import msg
 
-Words = List[List[str]]
+Words = list[list[str]]
 
 
 def use_device(threads: int, gpu_id: int) -> None:
@@ -32,7 +31,7 @@ def can_measure(gpu_id: int) -> bool:
     return gpu_id >= 0 or Path("/proc/self/clear_refs").exists()
 
 
-def workloads(docs: List[Doc], doc_words: int, sentences: int) -> Dict[str, Words]:
+def workloads(docs: list[Doc], doc_words: int, sentences: int) -> dict[str, Words]:
     """Make one long document and a batch of sentences from the words of a corpus.
 
     docs (List[Doc]): The sentences of the corpus, which are repeated if there are too few.
@@ -49,8 +48,8 @@ def workloads(docs: List[Doc], doc_words: int, sentences: int) -> Dict[str, Word
 
 
 def measure_peaks(
-    configs: Dict[str, Path], loads: Dict[str, Words], threads: int, gpu_id: int
-) -> Dict[str, Dict[str, Optional[int]]]:
+    configs: dict[str, Path], loads: dict[str, Words], threads: int, gpu_id: int
+) -> dict[str, dict[str, int | None]]:
     """Measure every workload with every pipeline.
 
     configs (Dict[str, Path]): The configs of the pipelines by name.
@@ -60,7 +59,7 @@ def measure_peaks(
     RETURNS (Dict[str, Dict[str, Optional[int]]]): The bytes, by workload and pipeline; null is for
         a pipeline that failed.
     """
-    peaks: Dict[str, Dict[str, Optional[int]]] = {load: {} for load in loads}
+    peaks: dict[str, dict[str, int | None]] = {load: {} for load in loads}
     # What one prediction has freed, the next would find: each has a process of its own.
     with multiprocessing.get_context("spawn").Pool(1, maxtasksperchild=1) as pool:
         for load, texts in loads.items():

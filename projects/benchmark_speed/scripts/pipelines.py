@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any, Dict, List
+from typing import Annotated, Any
 
 import srsly
 import typer
@@ -18,9 +18,9 @@ def main(
     corpus: Annotated[Path, typer.Argument(help="An annotated .spacy file")],
     output: Path,
     ours: Annotated[str, typer.Option(help="NAME=CONFIG of a pipeline of ours")],
-    peer: Annotated[List[str], typer.Option(help="NAME=CONFIG of another, the first for ratios")],
+    peer: Annotated[list[str], typer.Option(help="NAME=CONFIG of another, the first for ratios")],
     lang: str = "en",
-    threads: List[int] = [1, 2],  # noqa: B006
+    threads: list[int] = [1, 2],  # noqa: B006
     gpu_id: Annotated[int, typer.Option(help="A CUDA device, with one thread; -1 for none")] = -1,
     turns: Annotated[int, typer.Option(help="The most turns of prediction")] = FULL.turns,
     train_turns: Annotated[int, typer.Option(help="The number of training steps")] = (
@@ -38,7 +38,7 @@ def main(
         devices = [Device(1, gpu_id)]
     else:
         devices = [Device(number, numpy_product=p) for number in threads for p in (False, True)]
-    runs: Dict[str, Dict[str, Any]] = {}
+    runs: dict[str, dict[str, Any]] = {}
     for device in devices:
         machine = machine_facts(device)
         msg.info(run_label(machine))

@@ -2,7 +2,7 @@
 
 from itertools import cycle
 from math import dist
-from typing import Any, Dict, List, Optional, Tuple
+from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
@@ -36,7 +36,7 @@ AXES = {
 }
 
 
-def colours(names: List[str], ours: List[str]) -> Dict[str, str]:
+def colours(names: list[str], ours: list[str]) -> dict[str, str]:
     """Give shades of blue to ours and of grey to the others.
 
     names (List[str]): All names.
@@ -47,7 +47,7 @@ def colours(names: List[str], ours: List[str]) -> Dict[str, str]:
     return {name: next(blues if name in ours else greys) for name in names}
 
 
-def in_words(number: float, _: Optional[int] = None) -> str:
+def in_words(number: float, _: int | None = None) -> str:
     """Write a number in at most three digits, such as 12k or 1.5M."""
     if number >= 1e6:
         return f"{number / 1e6:.3g}M"
@@ -63,7 +63,7 @@ def scale_rates(axis: Axis) -> None:
     axis.set_minor_formatter(NullFormatter())
 
 
-def draw_parts(result: Dict[str, Any], titles: Dict[str, str]) -> Figure:
+def draw_parts(result: dict[str, Any], titles: dict[str, str]) -> Figure:
     """Draw a panel of bars for each part.
 
     result (Dict[str, Any]): What measure.py has written.
@@ -92,7 +92,7 @@ def draw_parts(result: Dict[str, Any], titles: Dict[str, str]) -> Figure:
     return figure
 
 
-def draw_scaling(result: Dict[str, Any]) -> Figure:
+def draw_scaling(result: dict[str, Any]) -> Figure:
     """Draw the encoders' rates over each axis.
 
     result (Dict[str, Any]): What measure.py has written.
@@ -126,7 +126,7 @@ def draw_scaling(result: Dict[str, Any]) -> Figure:
     return figure
 
 
-def label_ends(axes: Axes, ends: Dict[str, Tuple[float, float]], shades: Dict[str, str]) -> None:
+def label_ends(axes: Axes, ends: dict[str, tuple[float, float]], shades: dict[str, str]) -> None:
     """Write the names at the right ends of the lines, far enough from each other.
 
     axes (Axes): The panel, with a logarithmic scale.
@@ -143,7 +143,7 @@ def label_ends(axes: Axes, ends: Dict[str, Tuple[float, float]], shades: Dict[st
 
 
 def label(
-    axes: Axes, text: str, point: Tuple[float, float], offset: Tuple[int, int], colour: str, ha: str
+    axes: Axes, text: str, point: tuple[float, float], offset: tuple[int, int], colour: str, ha: str
 ) -> None:
     """Write the name of a point, some typographic points away from it."""
     style = {"ha": ha, "va": "center", "color": colour, "weight": "bold"}
@@ -151,7 +151,7 @@ def label(
 
 
 def draw_accuracy(
-    result: Dict[str, Any], accuracies: Dict[str, Dict[str, float]], titles: Dict[str, str]
+    result: dict[str, Any], accuracies: dict[str, dict[str, float]], titles: dict[str, str]
 ) -> Figure:
     """Draw accuracy over the speed of tagging from tokens.
 

@@ -1,9 +1,10 @@
 """Tables and pictures of what measure.py has measured, with several runs beside each other."""
 
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from statistics import mean
-from typing import Any, Callable, Dict, List, Optional
+from typing import Any
 
 import matplotlib
 import srsly
@@ -36,11 +37,11 @@ PRODUCTS = {
 TURNS = {"first": "first turn", "rate": "median turn", "overall": "all turns"}
 ACCURACIES = {"pos_acc": "UPOS, accuracy in percent", "tag_acc": "XPOS, accuracy in percent"}
 
-Result = Dict[str, Any]
-Runs = Dict[str, Result]
+Result = dict[str, Any]
+Runs = dict[str, Result]
 
 
-def run_label(machine: Dict[str, Any]) -> str:
+def run_label(machine: dict[str, Any]) -> str:
     """Name a run after its GPU, or its threads and the matrix product of Thinc's layers."""
     if machine["gpu"]:
         return machine["gpu"]
@@ -48,12 +49,12 @@ def run_label(machine: Dict[str, Any]) -> str:
     return f"{threads} with numpy" if machine["numpy_product"] else threads
 
 
-def whole(number: Optional[float]) -> str:
+def whole(number: float | None) -> str:
     """Write a number without decimals, or a dash for what could not be measured."""
     return "–" if number is None else f"{number:,.0f}"
 
 
-def table(texts: List[str], numbers: List[str], rows: List[List[str]]) -> str:
+def table(texts: list[str], numbers: list[str], rows: list[list[str]]) -> str:
     """Make a table.
 
     texts (List[str]): The header of the columns on the left, which hold texts.
@@ -65,7 +66,7 @@ def table(texts: List[str], numbers: List[str], rows: List[List[str]]) -> str:
     return MarkdownRenderer().table(rows, [*texts, *numbers], aligns=aligns)
 
 
-def parts_table(runs: Runs, key: str, titles: Dict[str, str]) -> str:
+def parts_table(runs: Runs, key: str, titles: dict[str, str]) -> str:
     """The rates of pipelines and their ratios, by part.
 
     runs (Runs): The results by label.
@@ -145,12 +146,12 @@ def first_of(runs: Runs) -> Result:
     return next(iter(runs.values()))
 
 
-def contestants(runs: Runs) -> List[str]:
+def contestants(runs: Runs) -> list[str]:
     """The names of the pipelines."""
     return list(first_of(runs)["contestants"])
 
 
-def read_accuracies(folder: Path, names: List[str]) -> Dict[str, Dict[str, float]]:
+def read_accuracies(folder: Path, names: list[str]) -> dict[str, dict[str, float]]:
     """Read what `spacy evaluate` has written for each contestant.
 
     folder (Path): Where each has files NAME-seedN.json.
@@ -187,7 +188,7 @@ def pictures(runs: Runs, folder: Path, name: str, draw: Callable[[Result], Figur
     return "\n\n".join(paragraphs)
 
 
-def main(metrics: List[Path], output: Path = Path("metrics"), accuracy: Path = Path()) -> None:
+def main(metrics: list[Path], output: Path = Path("metrics"), accuracy: Path = Path()) -> None:
     """Make a report of the METRICS files, which measure.py has written for the same pipelines."""
     results = [srsly.read_json(path) for path in metrics]
     runs = {run_label(result["machine"]): result for result in results}

@@ -4,7 +4,6 @@ import re
 import unicodedata
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Optional
 from zipfile import ZipFile
 
 import spacy
@@ -15,7 +14,7 @@ from wasabi import msg
 SPACE = re.compile(r"\s")
 
 
-def read_books(path: Path, pattern: str, limit: Optional[int]) -> list[str]:
+def read_books(path: Path, pattern: str, limit: int | None) -> list[str]:
     """The files of an archive whose names match, without points and accents that are marks of
     their own, and without white space that repeats."""
     with ZipFile(path) as archive:
@@ -49,7 +48,7 @@ def main(
     pattern: str = ".",
     lang: str = "en",
     length: int = 1000,
-    limit: Optional[int] = None,
+    limit: int | None = None,
 ):
     nlp = spacy.blank(lang)
     splits = {split: DocBin() for split in ("train", "dev", "test")}

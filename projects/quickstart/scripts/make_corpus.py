@@ -10,9 +10,9 @@ cue and the ending together tells the category.
 import random
 import re
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Dict, Iterator, List, Optional, Tuple
 
 import spacy
 import srsly
@@ -40,7 +40,7 @@ class Form:
     text: str
     tag: str
     pos: str
-    feats: Dict[str, str]
+    feats: dict[str, str]
     lemma: str
 
     @classmethod
@@ -57,7 +57,7 @@ class Form:
 class Entry:
     """One row of a table: the forms of a word. The first form names it."""
 
-    forms: List[Form]
+    forms: list[Form]
     category: str = ""
     entity: str = ""
 
@@ -79,8 +79,8 @@ class Piece:
 class Document:
     language: str
     split: str
-    body: List[Piece]
-    ending: List[Piece]
+    body: list[Piece]
+    ending: list[Piece]
     ending_kind: str
 
     def find(self, slot: str) -> Piece:
@@ -141,9 +141,9 @@ class Grammar:
         data = srsly.read_json(path)
         self.rng = rng
         self.used: Counter = Counter()
-        self.openings: List[str] = data["openings"]
-        self.additions: List[List[str]] = data["additions"]
-        self.endings: Dict[str, List[str]] = data["endings"]
+        self.openings: list[str] = data["openings"]
+        self.additions: list[list[str]] = data["additions"]
+        self.endings: dict[str, list[str]] = data["endings"]
         self.words = {
             text: Form.parse(text, analysis, data["lemmas"].get(text, text))
             for text, analysis in data["words"].items()
@@ -155,7 +155,7 @@ class Grammar:
         self.nouns = sorted(entry.name for entry in self.tables["noun"])
         self.cues = sorted({cues[0].name for _, cues in self.openings_with_cues()})
 
-    def openings_with_cues(self) -> List[Tuple[str, Tuple[Entry, ...]]]:
+    def openings_with_cues(self) -> list[tuple[str, tuple[Entry, ...]]]:
         """Every opening with every pair of cues, one of each category, that fits into it."""
         pairs = []
         for opening in self.openings:
@@ -169,7 +169,7 @@ class Grammar:
         meeting = self.cues.index(cue.name) + self.nouns.index(noun.name)
         return meeting % 5 in MEETINGS[split]
 
-    def write(self, opening: str, cue: Entry) -> List[Piece]:
+    def write(self, opening: str, cue: Entry) -> list[Piece]:
         """Write a body: an opening and some of the additions."""
         body = self.expand(opening, [], cue)
         for alternatives in self.additions:
@@ -177,11 +177,9 @@ class Grammar:
                 body += self.expand(self.rng.choice(alternatives), body)
         return body
 
-    def expand(
-        self, template: str, before: List[Piece], cue: Optional[Entry] = None
-    ) -> List[Piece]:
+    def expand(self, template: str, before: list[Piece], cue: Entry | None = None) -> list[Piece]:
         """Turn a template into pieces, which may agree with each other and with those before."""
-        pieces: List[Piece] = []
+        pieces: list[Piece] = []
         for part in re.findall(r"\{[^}]+\}|\S+", template):
             if not part.startswith("{"):
                 pieces.append(Piece(self.words[part], Entry([self.words[part]])))
@@ -204,7 +202,7 @@ class Grammar:
 
 
 def read_block(
-    columns: List[str], rows: List[str], category: str = "", entity: str = ""
+    columns: list[str], rows: list[str], category: str = "", entity: str = ""
 ) -> Iterator[Entry]:
     """Read one block of a table, whose columns say how the forms of each row are analysed. Behind
     them can stand their lemma, or one for each; otherwise it is the first form."""
@@ -218,7 +216,7 @@ def read_block(
         yield Entry([Form.parse(*cell) for cell in cells], category, entity)
 
 
-def fits(form: Form, conditions: List[str], context: List[Piece]) -> bool:
+def fits(form: Form, conditions: list[str], context: list[Piece]) -> bool:
     for condition in conditions:
         if condition.startswith("~"):
             other = next(piece.form for piece in context if piece.slot == condition[1:])
@@ -231,7 +229,7 @@ def fits(form: Form, conditions: List[str], context: List[Piece]) -> bool:
     return True
 
 
-def exchange_cue(body: List[Piece], cue: Entry) -> List[Piece]:
+def exchange_cue(body: list[Piece], cue: Entry) -> list[Piece]:
     """Put another cue, in the same form, in the place of a body's cue."""
     return [
         Piece(cue.forms[piece.entry.forms.index(piece.form)], cue, "cue")
@@ -241,13 +239,13 @@ def exchange_cue(body: List[Piece], cue: Entry) -> List[Piece]:
     ]
 
 
-def make_documents(assets: Path, seed: int = 0) -> List[Document]:
+def make_documents(assets: Path, seed: int = 0) -> list[Document]:
     """Make the documents of all splits, in random order."""
     rng = random.Random(seed)
-    documents: List[Document] = []
+    documents: list[Document] = []
     for language in LANGUAGES:
         grammar = Grammar(assets / f"{language}.json", rng)
-        seen: List[List[Piece]] = []
+        seen: list[list[Piece]] = []
         for split, n_bodies in SPLITS.items():
             grammar.used.clear()
             openings = grammar.openings_with_cues()

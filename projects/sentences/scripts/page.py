@@ -3,7 +3,7 @@ its point, samples and, if they are under control, what is made of reviews."""
 
 from io import StringIO
 from pathlib import Path
-from typing import Any, Optional
+from typing import Any
 
 import numpy
 import spacy
@@ -42,14 +42,14 @@ def project(points: ndarray) -> ndarray:
     return centred @ directions[:2].T
 
 
-def classify(doc: Doc, words: list[str]) -> Optional[str]:
+def classify(doc: Doc, words: list[str]) -> str | None:
     """The category of a document or, if it has none, the first of some words in it."""
     if doc.cats:
         return max(doc.cats, key=lambda label: doc.cats[label])
     return next((token.lower_ for token in doc if token.lower_ in words), None)
 
 
-def draw_map(points: ndarray, classes: list[Optional[str]]) -> str:
+def draw_map(points: ndarray, classes: list[str | None]) -> str:
     """An SVG of all points, coloured by class."""
     places = project(points)
     names = sorted({name for name in classes if name})
@@ -109,7 +109,7 @@ def main(
     training: Path,
     texts: Path,
     output_path: Path,
-    control: Optional[Path] = None,
+    control: Path | None = None,
     words: str = "man,woman,dog,children",
     steps: int = 7,
     pairs: int = 4,

@@ -5,8 +5,9 @@ Fails if a test fails that is not expected to, or passes that is expected to fai
 
 import os
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Dict, Iterator, List
+from typing import Annotated
 
 import pytest
 import spacy
@@ -29,9 +30,9 @@ class Substitution:
     failures (Dict[str, List[str]]): The tests that are expected to fail, for each reason.
     """
 
-    def __init__(self, failures: Dict[str, List[str]]):
+    def __init__(self, failures: dict[str, list[str]]):
         self.reasons = {test: reason for reason, tests in failures.items() for test in tests}
-        self.outcomes: Dict[str, str] = {}
+        self.outcomes: dict[str, str] = {}
 
     def pytest_addoption(self, parser: pytest.Parser) -> None:
         # spaCy's `conftest.py` asks for these, and would make them too late.
@@ -42,7 +43,7 @@ class Substitution:
         for marker in ("issue", "slow"):
             config.addinivalue_line("markers", marker)
 
-    def pytest_collection_modifyitems(self, items: List[pytest.Item]) -> None:
+    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
         found = {item.nodeid: item for item in items}
         files = set(map(file_of, found))
         for test, reason in self.reasons.items():
@@ -72,7 +73,7 @@ class Substitution:
 def main(
     expected: Annotated[Path, typer.Argument(help="The tests that are expected to fail, and why")],
     output: Annotated[Path, typer.Argument(help="Where to write the table")],
-    tests: Annotated[List[str], typer.Argument(help="Modules or packages of tests")],
+    tests: Annotated[list[str], typer.Argument(help="Modules or packages of tests")],
 ) -> None:
     """Run TESTS, and count those that build something of ours by what becomes of them."""
     substitute()
@@ -93,9 +94,9 @@ def file_of(test: str) -> str:
     return test.partition("::")[0]
 
 
-def write_report(outcomes: Dict[str, str], reasons: Dict[str, str]) -> str:
+def write_report(outcomes: dict[str, str], reasons: dict[str, str]) -> str:
     """Make a table of the outcomes of each file, and a list of the reasons to fail."""
-    counts: Dict[str, Counter] = {}
+    counts: dict[str, Counter] = {}
     for test, outcome in outcomes.items():
         counts.setdefault(file_of(test), Counter())[outcome] += 1
     lines = ["| Tests | Build ours | Pass | Expected to fail |", "| --- | ---: | ---: | ---: |"]

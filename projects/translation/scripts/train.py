@@ -2,7 +2,6 @@
 
 from pathlib import Path
 from time import process_time
-from typing import Optional
 
 import spacy
 import srsly
@@ -35,7 +34,7 @@ def main(
     max_steps: int = 6000,
     seed: int = 0,
     gpu_id: int = -1,
-    code: Optional[Path] = None,
+    code: Path | None = None,
 ) -> None:
     """Train CONFIG on the corpus TRAIN, and write OUTPUT_PATH/training.json. As for `spacy train`,
     CODE is imported before, and other options override settings. It is the last component that is
