@@ -78,9 +78,10 @@ def build_char_conv_embed_v1(
     hashed lexical attributes and affixes and, if wanted, its static vector, and mixes them with a
     maxout layer. Each distinct word of a batch is computed once.
 
-    Characters are read with narrow convolutions and the maximum over the word (dos Santos and
-    Zadrozny 2014, "Learning character-level representations for part-of-speech tagging", section
-    2.1.2). `char_maps = 0` leaves them out; `attrs = []` and `rows = []` leave only them.
+    Characters, up to 64 of a word, are read with narrow convolutions and the maximum over the word
+    (dos Santos and Zadrozny 2014, "Learning character-level representations for part-of-speech
+    tagging", section 2.1.2). `char_maps = 0` leaves them out; `attrs = []` and `rows = []` leave
+    only them.
 
     width (int): The width of the token vectors.
     attrs (List[str]): The features: attributes of spaCy's tokens, and affixes of the lower-cased
