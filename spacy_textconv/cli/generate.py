@@ -25,15 +25,16 @@ def generate_cli(
         float, Opt(help="The higher, the more surprising texts are; greater than 0")
     ] = 1.0,
     top_k: Annotated[
-        Optional[int], Opt(help="Draw from so many symbols, the most probable ones")
+        Optional[int], Opt(help="Draw from this many of the most probable symbols")
     ] = None,
     top_p: Annotated[
-        Optional[float], Opt(help="Draw from the most probable symbols, of so much together")
+        Optional[float],
+        Opt(help="Draw from the fewest symbols that together have this probability"),
     ] = None,
     seed: Annotated[
         Optional[int], Opt(help="Equal seeds write the same; the next text has the next seed")
     ] = None,
-    max_length: Annotated[int, Opt("--max-length", "-m", help="Most symbols of a text")] = 1000,
+    max_length: Annotated[int, Opt("--max-length", "-m", help="Largest number of symbols")] = 1000,
     surprise: Annotated[bool, Opt("--surprise", help="Draw how surprising a text is")] = False,
     unit: Annotated[
         Optional[List[int]], Opt(help="Draw a unit of the last layer; may be given several times")
@@ -44,7 +45,7 @@ def generate_cli(
         Opt("--input", "-i", help="File with a text in each line", exists=True, dir_okay=False),
     ] = None,
     output_path: Annotated[
-        Optional[Path], Opt("--output", "-o", help="HTML file to draw in", dir_okay=False)
+        Optional[Path], Opt("--output", "-o", help="HTML file to write", dir_okay=False)
     ] = None,
     component: Annotated[
         Optional[str], Opt(help="Name of the language model, if not the first one")

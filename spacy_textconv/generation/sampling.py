@@ -14,12 +14,11 @@ class Sampler:
 
     temperature (float): What the logarithms of probabilities are divided by. Below 1, the more
         probable symbols become even more probable; near 0, it is the most probable one.
-    top_k (Optional[int]): Only so many symbols are drawn from, the most probable ones (Fan et al.
+    top_k (Optional[int]): Only this many of the most probable symbols are drawn from (Fan et al.
         2018, "Hierarchical neural story generation", section 5.3).
-    top_p (Optional[float]): Only so few symbols are drawn from, the most probable ones, that
-        together they just have this probability (nucleus sampling: Holtzman et al. 2020, "The
-        curious case of neural text degeneration", section 3.1). It counts after temperature and
-        `top_k`.
+    top_p (Optional[float]): Only the most probable symbols are drawn from, the fewest that together
+        have this probability (nucleus sampling: Holtzman et al. 2020, "The curious case of neural
+        text degeneration", section 3.1). It counts after temperature and `top_k`.
     seed (Optional[int]): Equal seeds draw the same. None for another one each time.
     RAISES (ValueError): If a setting is out of its range.
     """

@@ -211,9 +211,9 @@ class ConvLanguageModel(SequencePipe):
         n (int): The number of texts.
         temperature (float): What the logarithms of probabilities are divided by. Below 1, texts are
             more ordinary.
-        top_k (Optional[int]): Only so many symbols are drawn from, the most probable ones.
-        top_p (Optional[float]): Only so few symbols are drawn from, the most probable ones, that
-            together they have this probability.
+        top_k (Optional[int]): Only this many of the most probable symbols are drawn from.
+        top_p (Optional[float]): Only the most probable symbols are drawn from, the fewest that
+            together have this probability.
         seed (Optional[int]): Equal seeds write the same. None for other texts each time.
         max_length (int): How many symbols follow the prompt at most. The model may end sooner.
         RETURNS (List[str]): The texts.
