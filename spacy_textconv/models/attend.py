@@ -94,7 +94,7 @@ def build_conv_attend_v1(
 
     width (int): The width of the token vectors, and of the output.
     kernel_size (int): The number of tokens that a convolution looks at.
-    stride (int): How many tokens a convolution goes on each time.
+    stride (int): The distance between two outputs of a convolution, in inputs.
     depth (int): The number of convolutions.
     pooling (str): "max", "mean" or "logsumexp".
     activation (str): The activation function after each convolution.

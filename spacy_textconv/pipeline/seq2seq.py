@@ -94,10 +94,12 @@ def make_textconv_seq2seq(
     max_length (int): The most tokens that are read, and the most symbols that are written.
         Documents with more of either aren't learned from, and nothing is written for one with more
         tokens. A decoder can have a bound of its own for what it writes.
-    max_ratio (Optional[float]): How many symbols are written for each token at most, and for an
-        end; null for as many as the training data has.
+    max_ratio (Optional[float]): How long a text can get: it has at most `max_ratio * (tokens + 1)`
+        symbols, with one for its end. null for the largest ratio of the training data.
     beam (int): How many sequences are kept in mind while one is written. 1 is the fastest.
-    length_penalty (float): How much longer sequences are preferred, for a beam.
+    length_penalty (float): How much a beam prefers longer sequences: scores are divided by
+        `((5 + length) / 6) ** length_penalty` (Wu et al. 2016, "Google's neural machine translation
+        system", section 7).
     n_best (int): With more than 1, the extension `doc._.{target}_n_best` has so many texts with
         their scores, the best first.
     attention (bool): Whether the extension `doc._.{target}_attention` tells where the decoder

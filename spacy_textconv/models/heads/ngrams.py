@@ -60,7 +60,8 @@ def build_ngram_linear_v1(
     sizes (List[int]): The numbers of words or characters of an n-gram.
     attrs (List[str]): What words are compared by: attributes of spaCy's tokens, and affixes of the
         lower-cased form with their length, such as "PREFIX4". For characters, it is the norm.
-    rows (int): How many rows the table of n-grams has at most. If they are hashed, it has so many.
+    rows (int): The largest number of rows of the table of n-grams. If these are hashed, it has
+        exactly as many.
     scale (float): What the sum over the n-grams is multiplied by, before the bias is added: how
         fast this layer learns.
     normalize (bool): Whether that sum is divided by the square root of the number of the n-grams
