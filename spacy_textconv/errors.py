@@ -240,7 +240,7 @@ class Errors(metaclass=_WithCode):
         "null."
     )
     E121 = (
-        "There is no file {path} to read pairs from. Set `path` to one, for example by `--paths`."
+        "There is no file {path} to read pairs from. Set `path` to one, such as by `--paths.train`."
     )
     E122 = (
         "Line {number} of {path} is no pair: {line!r}. It needs a source and a target, and can "
