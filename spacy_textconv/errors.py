@@ -280,7 +280,10 @@ class Errors(metaclass=_WithCode):
         "The {n_docs} documents of {path} from {start} to {stop} (bytes; of a `.spacy` file, "
         "documents) can't be annotated: {reason}"
     )
-    E147 = "Ray is missing: {reason}. Install it with `pip install 'spacy-textconv[ray]'`."
+    E147 = (
+        "Ray is missing: {reason}. Install it with `pip install 'ray[data]'`: it is the extra "
+        "`ray` of spacy-textconv."
+    )
     E148 = (
         "There is no encoder of `spacy-textconv` in {path}, and so no field to be shown. Give a "
         "config with one, such as `spacy-textconv.DilatedConvEncoder.v1`."
@@ -299,8 +302,8 @@ class Errors(metaclass=_WithCode):
         "symbol."
     )
     E153 = (
-        "The package '{package}' isn't installed. Install it with "
-        "`pip install spacy-textconv[generate]`."
+        "The package '{package}' isn't installed. Install it with `pip install {package}`: it "
+        "belongs to the extra `generate` of spacy-textconv."
     )
     E154 = (
         "No pieces can be found with `max_symbols` = {value}. It has to be greater than the number "

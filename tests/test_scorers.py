@@ -140,5 +140,5 @@ def test_scores_are_written_by_spacy_evaluate(extension, tmp_path, per_component
 
 def test_sacrebleu_is_missing(extension, monkeypatch):
     monkeypatch.setitem(sys.modules, "sacrebleu", None)
-    with pytest.raises(ImportError, match=r"E153.*sacrebleu.*spacy-textconv\[generate\]"):
+    with pytest.raises(ImportError, match=r"E153.*pip install sacrebleu.*extra `generate`"):
         seq2seq_score([], target=extension)

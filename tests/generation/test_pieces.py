@@ -85,5 +85,5 @@ def test_no_pieces(texts, number, code):
 
 def test_sentencepiece_is_missing(monkeypatch):
     monkeypatch.setitem(sys.modules, "sentencepiece", None)
-    with pytest.raises(ImportError, match=r"E153.*pip install spacy-textconv\[generate\]"):
+    with pytest.raises(ImportError, match=r"E153.*pip install sentencepiece.*extra `generate`"):
         Pieces.learn(TEXTS, max_symbols=50)
