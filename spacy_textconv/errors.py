@@ -432,6 +432,7 @@ class Errors(metaclass=_WithCode):
         "--output` has written, and of nothing else."
     )
     E198 = "`--pipeline` has {name} more than once. Give each component once."
+    E199 = "Pictures need matplotlib: {reason}. Install it with `pip install matplotlib`."
 
 
 class Warnings(metaclass=_WithCode):

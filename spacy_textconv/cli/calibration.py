@@ -13,7 +13,7 @@ from spacy.training import Corpus
 from wasabi import msg
 
 from ..errors import Errors
-from ._app import app
+from ._app import app, import_plots
 
 N_BINS = 10
 
@@ -47,8 +47,7 @@ def calibration_cli(
     what a threshold gains in precision and costs in recall, and draws both
     (needs matplotlib).
     """
-    from ._plots import plot_calibration
-
+    plots = import_plots()
     import_code(code_path)
     setup_gpu(use_gpu)
     try:
@@ -76,7 +75,7 @@ def calibration_cli(
     result = measure_calibration(*map(numpy.array, zip(*found, strict=True)), n_gold=n_gold)
     output_path.parent.mkdir(parents=True, exist_ok=True)
     srsly.write_json(output_path, result)
-    plot_calibration(result, output_path.with_suffix(".svg"))
+    plots.plot_calibration(result, output_path.with_suffix(".svg"))
     msg.good(f"{output_path}: expected calibration error {result['ece']:.3f}")
 
 

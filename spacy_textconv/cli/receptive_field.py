@@ -9,7 +9,7 @@ from spacy.tokens import DocBin
 from wasabi import msg
 
 from ..errors import Errors
-from ._app import app
+from ._app import app, import_plots
 
 HEADER = ["Layer", "Kernel", "Dilation", "Stride", "Field", "Parameters", "Multiply-adds"]
 
@@ -88,7 +88,5 @@ def receptive_field_cli(
             table = [(f"{distance:+}", f"{100 * share:.1f}") for distance, share in shares.items()]
             msg.table(table, header=["Distance", "Gradient %"], divider=True, aligns=[*"rr"])
     if plot_path is not None:
-        from ._plots import plot_fields
-
-        plot_fields(encoders, measured, plot_path)
+        import_plots().plot_fields(encoders, measured, plot_path)
         msg.good(f"Drawn in {plot_path}")

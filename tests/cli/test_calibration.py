@@ -1,3 +1,5 @@
+import sys
+
 import numpy
 import pytest
 import spacy
@@ -166,3 +168,10 @@ def test_command_needs_probabilities(toy, tmp_path, data):
     (tmp_path / "damaged.spacy").write_text("no DocBin")
     exit_code, output = run(toy / "blank", tmp_path / "damaged.spacy", tmp_path / "c.json")
     assert exit_code == 1 and "E142" in output
+
+
+def test_matplotlib_is_missing(toy, tmp_path, monkeypatch):
+    monkeypatch.delitem(sys.modules, "spacy_textconv.cli._plots", raising=False)
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    exit_code, output = run(toy / "blank", toy / "classes.spacy", tmp_path / "c.json")
+    assert exit_code == 1 and "E199" in output

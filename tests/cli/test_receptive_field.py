@@ -1,4 +1,5 @@
 import re
+import sys
 
 import pytest
 import torch
@@ -144,3 +145,10 @@ def test_command_says_what_is_wrong(saved, tmp_path):
             saved() / "config.cfg", "--measure", tmp_path / "model", tmp_path / data
         )
         assert exit_code == 1 and "E142" in output
+
+
+def test_matplotlib_is_missing(saved, tmp_path, monkeypatch):
+    monkeypatch.delitem(sys.modules, "spacy_textconv.cli._plots", raising=False)
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    exit_code, output = run(saved() / "config.cfg", "--plot", tmp_path / "fields.svg")
+    assert exit_code == 1 and "E199" in output and "pip install matplotlib" in output
