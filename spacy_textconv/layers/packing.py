@@ -7,9 +7,9 @@ Unlike padding to the longest document, this wastes `gap` rows a document at mos
 """
 
 from copy import copy
-from dataclasses import dataclass
 from itertools import accumulate
-from typing import List, Optional, Sequence, Tuple
+from operator import attrgetter
+from typing import List, NamedTuple, Optional, Sequence, Tuple
 
 import numpy
 import torch
@@ -166,8 +166,7 @@ class Packing:
         return x.index_fill_(0, self.gap_rows, 0.0)
 
 
-@dataclass(frozen=True, order=True)
-class Slice:
+class Slice(NamedTuple):
     """A part of a document, with the context that a network needs to compute it exactly. Slices are
     in the order of the text.
 
@@ -182,7 +181,9 @@ class Slice:
     context_start: int
     context_stop: int
 
-    def __len__(self) -> int:
+    @property
+    def read(self) -> int:
+        """The number of rows that the network has to read."""
         return self.context_stop - self.context_start
 
 
@@ -219,14 +220,15 @@ def slice_documents(
             slices.append(
                 Slice(document, start, stop, max(0, start - left), min(stop + right, length))
             )
-    slices.sort(key=len, reverse=True)
+    slices.sort(key=attrgetter("read"), reverse=True)
     groups: List[List[Slice]] = []
     rows = group_gap = 0
     for part in slices:
-        own_gap = needed_gap(gap, len(part))
-        if not groups or rows + len(part) > max_rows or group_gap > max(2 * own_gap, MIN_ROWS):
+        read = part.read
+        own_gap = needed_gap(gap, read)
+        if not groups or rows + read > max_rows or group_gap > max(2 * own_gap, MIN_ROWS):
             groups.append([])
             rows, group_gap = 0, own_gap
         groups[-1].append(part)
-        rows += len(part) + group_gap
+        rows += read + group_gap
     return groups

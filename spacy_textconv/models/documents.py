@@ -148,7 +148,7 @@ def _rows_ahead(pooling: MergeablePooling) -> int:
 
 def _read(doc: Doc, part: Slice) -> Doc:
     # A span has all that our embedding layer asks of a document.
-    whole = len(part) == len(doc)
+    whole = part.read == len(doc)
     return doc if whole else cast(Doc, doc[part.context_start : part.context_stop])
 
 

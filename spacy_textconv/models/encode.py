@@ -231,14 +231,11 @@ def _groups(model: EncoderT, lengths: List[int], reach: Tuple[int, int]) -> Iter
     max_rows = SLICE_SIZE["cpu" if device.type == "cpu" else "gpu"] // stack.buffer_width
     offsets = numpy.cumsum(lengths) - lengths
     for slices in slice_documents(lengths, max_rows=max_rows, gap=stack.gap, reach=reach):
-        packing = Packing([len(part) for part in slices], stack.gap, device)
-        offset = offsets[[part.document for part in slices]]
-        start, stop, context_start, context_stop = numpy.array(
-            [(part.start, part.stop, part.context_start, part.context_stop) for part in slices]
-        ).T
+        document, start, stop, context_start, context_stop = numpy.array(slices).T
+        offset, read = offsets[document], context_stop - context_start
+        packing = Packing(read.tolist(), stack.gap, device)
         first_place = numpy.array(packing.starts)
         sources = numpy.zeros(packing.rows, dtype="int64")
-        read = context_stop - context_start
         sources[ranges(first_place, read)] = ranges(offset + context_start, read)
         places = ranges(first_place + start - context_start, stop - start)
         targets = ranges(offset + start, stop - start)

@@ -111,12 +111,12 @@ def test_slices_want_every_row_once_with_full_context(lengths, max_rows, gap, le
     for group in slice_documents(
         lengths, max_rows=max_rows, gap=gap, reach=(left, right), stride=stride
     ):
-        packing = Packing([len(part) for part in group], gap)
+        packing = Packing([part.read for part in group], gap)
         used = packing.starts[-1] + packing.lengths[-1]
         assert len(group) == 1 or used <= max_rows
         for part in group:
             length = lengths[part.document]
-            assert len(part) <= max(max_rows, 2 * (left + right)) + stride - 1
+            assert part.read <= max(max_rows, 2 * (left + right)) + stride - 1
             assert part.start % stride == 0
             assert part.context_start == max(0, part.start - left)
             assert part.context_stop == min(length, part.stop + right)
@@ -128,7 +128,7 @@ def test_slices_want_every_row_once_with_full_context(lengths, max_rows, gap, le
 def test_a_long_document_does_not_set_the_gap_of_many_short_ones():
     lengths = [6] * 500 + [900] + [6] * 500
     groups = slice_documents(lengths, max_rows=1000, gap=800, reach=(800, 800))
-    rows = [Packing([len(part) for part in group], 800).rows for group in groups]
+    rows = [Packing([part.read for part in group], 800).rows for group in groups]
     assert sum(rows) < 1.1 * (900 + 1000 * (6 + 5))
 
 

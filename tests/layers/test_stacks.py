@@ -115,9 +115,9 @@ def test_slices_equal_the_whole(build):
     groups = slice_documents([200], max_rows=40, gap=stack.gap, reach=stack.reach)
     assert len(groups) > 2
     for [part] in groups:
-        packing = Packing([len(part)], stack.gap)
+        packing = Packing([part.read], stack.gap)
         x = torch.zeros(packing.rows, 4, dtype=torch.double)
-        x[: len(part)] = document[part.context_start : part.context_stop]
+        x[: part.read] = document[part.context_start : part.context_stop]
         y = stack(x, packing)[part.start - part.context_start :]
         assert_close(y[: part.stop - part.start], whole[part.start : part.stop])
 

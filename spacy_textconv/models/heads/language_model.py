@@ -16,6 +16,7 @@ from ...errors import Errors
 from ...generation.search import Step, stream
 from ...generation.symbols import END, SPECIAL, START
 from ...layers import CausalDecoder, slice_documents
+from ...layers.packing import ranges
 from ..decode import BuildDecoderT, DecoderT, SequenceBatch, begin, check_decoder
 from ..encode import SLICE_SIZE
 from ..shim import gradients
@@ -117,11 +118,11 @@ def slice_texts(model: LanguageModelT, texts: SequenceBatch) -> Iterator[TextSli
     for group in slice_documents(
         texts.lengths, max_rows=size // stack.buffer_width, gap=stack.gap, reach=stack.reach
     ):
-        read = [numpy.arange(part.context_start, part.context_stop) for part in group]
-        wanted = [places >= part.start for part, places in zip(group, read, strict=True)]
-        offsets = numpy.repeat(starts[[part.document for part in group]], [*map(len, group)])
-        rows, chosen = numpy.concatenate(read) + offsets, numpy.concatenate(wanted).nonzero()[0]
-        sequences = SequenceBatch(texts.symbols[rows], [*map(len, group)])
+        document, start, _, context_start, context_stop = numpy.array(group).T
+        read = context_stop - context_start
+        rows = ranges(starts[document] + context_start, read)
+        chosen = (rows >= numpy.repeat(starts[document] + start, read)).nonzero()[0]
+        sequences = SequenceBatch(texts.symbols[rows], read.tolist())
         yield TextSlices(sequences, chosen, rows[chosen], targets[rows[chosen]])
 
 
