@@ -78,7 +78,8 @@ def _make_doc(nlp: Language, source: str, level: str) -> Doc:
 
 def _read_file(path: Path) -> Iterator[Dict[str, str]]:
     try:
-        lines = path.read_text(encoding="utf8").split("\n")
+        # A file from Windows may begin with a mark of its encoding.
+        lines = path.read_text(encoding="utf-8-sig").split("\n")
     except UnicodeDecodeError as err:
         raise ValueError(Errors.E048.format(path=path, reason=err)) from err
     for number, line in enumerate(lines, start=1):

@@ -34,6 +34,16 @@ def test_objects(tmp_path):
     assert rows(read(path)) == ROWS
 
 
+@pytest.mark.parametrize(
+    "name, line", [("a.tsv", "go\twent"), ("a.jsonl", '{"source": "go", "target": "went"}')]
+)
+def test_the_mark_of_an_encoding_is_no_letter(tmp_path, name, line):
+    path = tmp_path / name
+    path.write_text(line, encoding="utf-8-sig")
+    [example] = read(path, target="LEMMA")
+    assert (example.x.text, example.y[0].lemma_) == ("go", "went")
+
+
 def test_pairs_without_features(tmp_path):
     path = tmp_path / "pairs.tsv"
     path.write_text("walks\twalk\ncat\t\n", encoding="utf8")
