@@ -1,6 +1,6 @@
 """What components read from tokens and write to them: attributes and extensions, by name."""
 
-from typing import List, Optional, Sequence, Type, Union
+from typing import Iterable, List, Optional, Sequence, Type, Union
 
 import numpy
 from numpy import ndarray
@@ -70,10 +70,13 @@ def bare_name(name: str) -> str:
 
 def read(token: Token, name: str) -> Optional[str]:
     """Read the text of an attribute or an extension. A list of them in an extension is joined by
-    ";". None if there is none; an attribute that isn't set is an empty text."""
+    ";", and what is neither, such as a number, is written out. None if there is none; an attribute
+    that isn't set is an empty text."""
     if is_extension(name):
         value = token._.get(bare_name(name))
-        return value if value is None or isinstance(value, str) else ";".join(map(str, value))
+        if value is None or isinstance(value, str):
+            return value
+        return ";".join(map(str, value)) if isinstance(value, Iterable) else str(value)
     if name == "MORPH":
         return str(token.morph)
     return getattr(token, f"{bare_name(name)}_")

@@ -37,6 +37,9 @@ def test_values_are_read_and_written(doc):
     assert read(doc[0], "_.note") == "x"
     doc[0]._.note = ["x", 1]
     assert read(doc[0], "_.note") == "x;1"
+    for value in (0, 2.5, True):
+        doc[0]._.note = value
+        assert read(doc[0], "_.note") == str(value)
     write(doc[2], "LEMMA", "left")
     assert doc[2].lemma_ == "left"
 
