@@ -402,12 +402,12 @@ class ConvTransducer(ConvPipe):
         """Each distinct pair of strings counts once. Features are those of the predicted documents
         or, where no component has set them, those of the references."""
         self._require_network()
-        docs = [doc for eg in examples for doc in (eg.predicted, eg.reference)]
-        for name in self._reader.unset(docs):
-            raise ValueError(Errors.E117.format(name=self.name, feature=name))
         pairs = self._draw(self._pairs(examples))
         if not pairs:
             return None
+        docs = [doc for eg in examples for doc in (eg.predicted, eg.reference)]
+        for name in self._reader.unset(docs):
+            raise ValueError(Errors.E117.format(name=self.name, feature=name))
         set_dropout_rate(self.model, drop)
         batch = self._learned_batch(pairs)
         if self.reads_context:

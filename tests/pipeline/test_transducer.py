@@ -167,8 +167,9 @@ def test_what_is_set_stays_unless_it_is_overwritten():
         assert lemmas(nlp(doc)) == [expected, "talk"]
 
 
-def test_nothing_is_learned_where_nothing_is_annotated():
-    nlp = make_lemmatizer()
+@pytest.mark.parametrize("features", [[], ["POS"]])
+def test_nothing_is_learned_where_nothing_is_annotated(features):
+    nlp = make_lemmatizer(features=features)
     examples = lemma_examples(nlp, ["walks", "unknown"], ["walk", ""])
     optimizer = nlp.initialize(lambda: examples)
     component = nlp.get_pipe("lemmatizer")
