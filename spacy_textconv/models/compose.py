@@ -75,10 +75,17 @@ def check_vectors(tok2vec: EmbedT, docs: List[Doc], Xs: List[Floats2d]) -> None:
     is said to have. A listener gives out what an earlier component computed."""
     if not isinstance(Xs, list):
         raise ValueError(Errors.E067.format(name=tok2vec.name))
-    width = tok2vec.maybe_get_dim("nO")
     for doc, X in zip(docs, Xs, strict=True):
         if len(X) != len(doc):
             raise ValueError(Errors.E068.format(vectors=len(X), tokens=len(doc)))
+    check_width(tok2vec, Xs)
+
+
+def check_width(tok2vec: EmbedT, Xs: Sequence[Floats2d]) -> None:
+    """Raise a ValueError unless the rows of documents, of any number, have the width that the
+    tok2vec is said to have."""
+    width = tok2vec.maybe_get_dim("nO")
+    for X in Xs:
         # Some embedding layers give an empty document no columns.
         if width is not None and len(X) and X.shape[1] != width:
             raise ValueError(Errors.E069.format(width=width, actual=X.shape[1]))

@@ -40,8 +40,8 @@ from ..models.attributes import (
     write,
 )
 from ..models.features import hash_keys
-from ..models.heads.seq2seq import Targets, read
-from ..models.heads.transducer import Room, StringBatch
+from ..models.heads.seq2seq import Targets
+from ..models.heads.transducer import Room, StringBatch, token_vectors
 from ..models.wrap import get_shim
 from ..scorers import transducer_score
 from .base import ConvPipe
@@ -338,7 +338,7 @@ class ConvTransducer(ConvPipe):
             self._warn(Warnings.W030, feature=name)
         tokens = list(chain.from_iterable(docs))
         if self.reads_context:
-            vectors, _ = read(self.model.get_ref("tok2vec"), docs)
+            vectors = token_vectors(self.model, docs)
             results = self._transduce([*map(self._reader.entry, tokens)], vectors)
         else:
             results = self._transduce_distinct(docs, tokens)

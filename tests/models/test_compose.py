@@ -7,6 +7,7 @@ import pytest
 import spacy
 from spacy import registry
 from spacy.language import Language
+from spacy.tokens import Doc
 from spacy.training import Example
 from thinc.api import Adam, Model, PyTorchWrapper_v3, chain
 from torch import nn
@@ -90,15 +91,19 @@ def test_what_reads_no_documents_is_no_tok2vec(model, layer):
         registry.resolve({"model": model(tok2vec=layer)})
 
 
-SEQUENCES = {
-    "Seq2Seq": {"decoder": {"@architectures": "spacy-textconv.CausalConvDecoder.v1"}},
-    "CTCSeq2Seq": {},
-}
+DECODER = {"decoder": {"@architectures": "spacy-textconv.CausalConvDecoder.v1"}}
+SEQUENCES = {"Seq2Seq": DECODER, "CTCSeq2Seq": {}}
+TRANSDUCERS = {"CTCTransducer": {}, "CausalTransducer": DECODER}
 
 
-@pytest.mark.parametrize("name", SEQUENCES)
+def writer(name, tok2vec):
+    settings = {**SEQUENCES, **TRANSDUCERS}[name]
+    return {"@architectures": f"spacy-textconv.{name}.v1", "tok2vec": tok2vec, **settings}
+
+
+@pytest.mark.parametrize("name", [*SEQUENCES, *TRANSDUCERS])
 def test_an_encoder_of_ones_own_has_a_number_of_output_columns_and_none_of_input(name):
-    settings = registry.resolve(SEQUENCES[name])
+    settings = registry.resolve({**SEQUENCES, **TRANSDUCERS}[name])
     build = partial(registry.architectures.get(f"spacy-textconv.{name}.v1"), **settings)
     network = PyTorchWrapper_v3(nn.Linear(3, 8))
     with pytest.raises(ValueError, match="E067.*'pytorch'.*`nI`.*`chain`"):
@@ -135,8 +140,12 @@ def examples(nlp):
             "cats": {name: float(name == label) for name in "AB"},
             "entities": [(0, len(text.split()[0]), label)],
             "tags": ["X"] * len(text.split()),
+            "lemmas": text.lower().split(),
         }
-        made.append(Example.from_dict(nlp.make_doc(text), annotation))
+        example = Example.from_dict(nlp.make_doc(text), annotation)
+        if Doc.has_extension("target"):
+            example.reference._.target = label
+        made.append(example)
     return made
 
 
@@ -180,6 +189,11 @@ def test_what_does_not_fit_is_found_when_it_is_initialized(factory, model, messa
             "textcat",
             text_cat(tok2vec={**listener(), "width": 8}, attend={"x": {**POOL, "width": 8}}),
         ),
+        *(
+            ("textconv_lemmatizer", writer(name, {**listener(), "width": 8}))
+            for name in TRANSDUCERS
+        ),
+        *(("textconv_seq2seq", writer(name, {**listener(), "width": 8})) for name in SEQUENCES),
     ],
 )
 def test_listener_of_another_width_is_named(factory, model):
@@ -204,7 +218,14 @@ def merge_all_tokens(doc):
     return doc
 
 
-@pytest.mark.parametrize("factory, model", [("textconv_ner", tag_crf), ("textcat", text_cat)])
+@pytest.mark.parametrize(
+    "factory, model",
+    [
+        ("textconv_ner", tag_crf),
+        ("textcat", text_cat),
+        *(("textconv_lemmatizer", partial(writer, name)) for name in TRANSDUCERS),
+    ],
+)
 def test_tokens_that_are_split_after_the_tok2vec(factory, model):
     nlp = pipeline(factory, model(tok2vec=listener()), upstream=tok2vec())
     nlp.add_pipe("split_first_token", before=factory)

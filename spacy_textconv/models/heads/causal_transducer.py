@@ -19,7 +19,7 @@ from ...generation.search import search
 from ...generation.slots import BEAMS, CandidatesT
 from ...generation.symbols import END, START, Symbols, normalize
 from ...layers import StringEncoder
-from ..compose import check_tok2vec
+from ..compose import check_tok2vec, rows_width
 from ..decode import BuildDecoderT, begin, check_decoder, starting
 from ..shim import gradients
 from ..wrap import converting, get_shim, tensor_to_array, wrap_module
@@ -79,7 +79,7 @@ def build_causal_transducer_v1(
         kernel_size=kernel_size,
         dilations=dilations,
         feature_rows=feature_rows,
-        context_width=None if tok2vec is None else tok2vec.get_dim("nO"),
+        context_width=None if tok2vec is None else rows_width(tok2vec),
         pad_before=PADDING,
         pad_after=PADDING,
         dropout=dropout,

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from ...generation.search import Hypothesis, search
 from ...generation.symbols import END, SPECIAL, START
-from ..compose import check_tok2vec, replace_network, rows_width
+from ..compose import check_tok2vec, check_width, replace_network, rows_width
 from ..decode import (
     BuildDecoderT,
     DecoderT,
@@ -145,6 +145,7 @@ def read_chosen(
     xp = tok2vec.ops.xp
     # A listener asks for all documents of its batch.
     Xs, backprop_tok2vec = tok2vec(batch.docs, is_train)
+    check_width(tok2vec, Xs)
     chosen = [Xs[i] for i in batch.chosen]
     lengths = [len(X) for X in chosen]
 
@@ -167,6 +168,7 @@ def read(tok2vec: Model[List[Doc], List[Floats2d]], docs: List[Doc]) -> Tuple[Fl
         of them has.
     """
     Xs = tok2vec.predict(docs)
+    check_width(tok2vec, Xs)
     return flatten_rows(tok2vec.ops, Xs, tok2vec.get_dim("nO")), [len(X) for X in Xs]
 
 

@@ -17,10 +17,11 @@ from torch import Tensor
 from ...generation.slots import CandidatesT, Slots, best_strings, likely_strings
 from ...generation.symbols import SPECIAL, Symbols, lower
 from ...layers import StringTransducer, ctc_loss, needed_slots
-from ..compose import check_tok2vec, replace_network
+from ..compose import check_tok2vec, check_vectors, replace_network, rows_width
 from ..features import hash_rows
 from ..rows import Rows, flatten_rows
 from ..shim import gradients
+from ..types import EmbedT
 from ..wrap import converting, get_shim, tensor_to_array, to_tensor, wrap_module
 from .seq2seq import Targets
 
@@ -147,7 +148,7 @@ def build_ctc_transducer_v1(
         slot_width=slot_width,
         slot_dilations=slot_dilations,
         feature_rows=feature_rows,
-        context_width=None if tok2vec is None else tok2vec.get_dim("nO"),
+        context_width=None if tok2vec is None else rows_width(tok2vec),
         pad_before=pad_before,
         pad_after=pad_after,
         dropout=dropout,
@@ -211,7 +212,9 @@ def forward(
         scores, backprop_network = network(batch, is_train)
         return scores, lambda d_scores: backprop_network(d_scores) or []
     [embed] = tok2vec
-    Xs, backprop_tok2vec = embed(batch.docs, is_train)
+    docs = [*batch.docs]
+    Xs, backprop_tok2vec = embed(docs, is_train)
+    check_vectors(embed, docs, Xs)
     tokens = model.ops.asarray1i(list(batch.tokens), dtype="int64")
     X = flatten_rows(model.ops, Xs, embed.get_dim("nO"))
     scores, backprop_network = network(batch.with_vectors(X[tokens]), is_train)
@@ -222,6 +225,19 @@ def forward(
         return backprop_tok2vec(Rows(d_vectors, [len(X) for X in Xs]))
 
     return scores, backprop
+
+
+def token_vectors(model: TransducerT, docs: List[Doc]) -> Floats2d:
+    """Read the vectors of the tokens around strings.
+
+    model (Model[StringBatch, Floats2d]): A model with a tok2vec.
+    docs (List[Doc]): The documents.
+    RETURNS (Floats2d): The vectors of all tokens, end to end. *Shape:* (tokens, width)
+    """
+    tok2vec: EmbedT = model.get_ref("tok2vec")
+    Xs = tok2vec.predict(docs)
+    check_vectors(tok2vec, docs, Xs)
+    return flatten_rows(tok2vec.ops, Xs, tok2vec.get_dim("nO"))
 
 
 def _build_network(
