@@ -173,6 +173,7 @@ class BatchTagger(Tagger):
         """
         losses = {} if losses is None else losses
         losses.setdefault(self.name, 0.0)
+        examples = list(examples)
         validate_examples(examples, "Tagger.update")
         docs = [example.predicted for example in examples]
         if not any(map(len, docs)):
@@ -200,6 +201,7 @@ class BatchTagger(Tagger):
         RAISES (ValueError): If the loss is NaN, the scores are no probabilities or not those of the
             labels, or a label of the examples is unknown.
         """
+        examples = list(examples)
         validate_examples(examples, f"{type(self).__name__}.get_loss")
         ops = self.model.ops
         right, wrong = self._get_gold(examples)

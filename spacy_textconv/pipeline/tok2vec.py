@@ -66,6 +66,7 @@ class ConvTok2Vec(Tok2Vec):
         """
         losses = {} if losses is None else losses
         losses.setdefault(self.name, 0.0)
+        examples = list(examples)
         validate_examples(examples, "Tok2Vec.update")
         self._learn_the_rest()
         docs = [example.predicted for example in examples]

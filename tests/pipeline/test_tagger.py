@@ -214,6 +214,15 @@ def test_training_and_files_are_those_of_spacy(factory, tmp_path):
     assert all(each == found[0] for each in found) and any(found[0][0][0])
 
 
+@pytest.mark.parametrize("factory", ["textconv_tagger", "textconv_morphologizer"])
+def test_examples_can_be_read_one_by_one(factory):
+    nlp, made = pipeline(factory)
+    pipe = nlp.get_pipe("pipe")
+    assert pipe.update(iter(made)) == pipe.update(made) != {"pipe": 0.0}
+    scores = pipe.model.predict([example.predicted for example in made])
+    assert pipe.get_loss(iter(made), scores)[0] == pipe.get_loss(made, scores)[0]
+
+
 def test_settings_and_scores_are_those_of_spacy():
     nlp = spacy.blank("en")
     for factory in ("tagger", "morphologizer"):

@@ -82,7 +82,7 @@ def test_training_and_files_are_those_of_spacy(theirs, factory, architectures, t
 
 def test_a_listener_knows_its_batch():
     nlp, made = pipeline("textconv_tok2vec", *LISTENERS)
-    nlp.get_pipe("tok2vec").update(made)
+    nlp.get_pipe("tok2vec").update(iter(made))
     hears = nlp.get_pipe("second").model.get_ref("tok2vec")
     docs = [example.predicted for example in made]
     vectors, _ = hears.begin_update(docs)
