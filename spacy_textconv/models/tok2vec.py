@@ -111,7 +111,7 @@ def _read_characters(
 
 def _read_texts(docs: List[Doc]) -> List[str]:
     with reading_strings():
-        return [doc.text for doc in docs]
+        return [doc.text_with_ws for doc in docs]
 
 
 def _pool_tokens(
@@ -140,7 +140,8 @@ def _characters_of_tokens(
     """Find the characters of each token among all characters of a batch."""
     offsets = accumulate([0, *lengths[:-1]])
     spans = [
-        doc.to_array([IDX, LENGTH]).reshape(len(doc), 2).astype("int64") + (offset, 0)
+        # A span counts from the first character of its document.
+        doc.to_array([IDX, LENGTH]).reshape(-1, 2).astype("int64") + (offset - doc[:].start_char, 0)
         for doc, offset in zip(docs, offsets, strict=True)
     ]
     starts, sizes = numpy.concatenate(spans).T

@@ -98,6 +98,9 @@ def test_equals_a_naive_computation(model, docs):
 
 def test_parts_of_documents_and_merged_tokens(model, docs):
     part = docs[0][2:5].as_doc()
+    # A span is like a document of its own.
+    for span, doc in zip(model.predict([docs[0][2:5], docs[4]]), [part, docs[4]], strict=True):
+        assert_allclose(span, naive(model, doc), atol=1e-5)
     with docs[0].retokenize() as retokenizer:
         retokenizer.merge(docs[0][3:5])
     assert [token.text for token in docs[0]] == ["Anna", "sees", "a", "red bird", "."]
