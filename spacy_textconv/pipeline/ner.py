@@ -39,8 +39,10 @@ from .calibration import best_tags, choose_offset, fit_probabilities
 
 LOSSES = ("crf", "token")
 PROBABILITY = "probability"
-# What the label that a probability belongs to is stored as, beside it.
+# What the label that a probability belongs to, and the `spans_key` of the component, are stored as
+# beside it.
 PREDICTED_LABEL = "predicted_label"
+PREDICTED_KEY = "predicted_spans_key"
 # Documents with so many scores in all are worked on side by side: with more, arrays are too large
 # for the caches of a CPU.
 GROUP_SCORES = 2**18
@@ -146,10 +148,21 @@ def get_probability(span: Span) -> Optional[float]:
     return data.get(_attribute_key(span, PROBABILITY)) if same else None
 
 
-def _store_probability(span: Span, probability: float) -> None:
-    """Write down what `get_probability` looks up."""
+def _store_probability(span: Span, probability: float, spans_key: Optional[str]) -> None:
+    """Write down what `get_probability` and `_predicted_entities` look up."""
     span.doc.user_data[_attribute_key(span, PROBABILITY)] = probability
     span.doc.user_data[_attribute_key(span, PREDICTED_LABEL)] = span.label_
+    span.doc.user_data[_attribute_key(span, PREDICTED_KEY)] = spans_key
+
+
+def _predicted_entities(doc: Doc, spans_key: Optional[str]) -> List[Span]:
+    """List the entities that a component with this `spans_key` has predicted."""
+    return [
+        ent
+        for ent in doc.ents
+        if get_probability(ent) is not None
+        and doc.user_data.get(_attribute_key(ent, PREDICTED_KEY)) == spans_key
+    ]
 
 
 def _attribute_key(span: Span, name: str) -> Any:
@@ -296,18 +309,18 @@ class ConvEntityRecognizer(ConvPipe):
             spans = []
             for start, stop, label, probability in entities:
                 span = Span(doc, start, stop, label=label)
-                _store_probability(span, probability)
+                _store_probability(span, probability, self.spans_key)
                 spans.append(span)
             _add_entities(doc, spans)
             if self.spans_key is not None:
                 # Those of an earlier pass over the document, too.
-                predicted = [(ent, get_probability(ent)) for ent in doc.ents]
-                kept = [(ent, score) for ent, score in predicted if score is not None]
+                predicted = _predicted_entities(doc, self.spans_key)
+                probabilities = [get_probability(ent) for ent in predicted]
                 doc.spans[self.spans_key] = SpanGroup(
                     doc,
                     name=self.spans_key,
-                    spans=[ent for ent, _ in kept],
-                    attrs={"scores": numpy.array([score for _, score in kept], dtype="float32")},
+                    spans=predicted,
+                    attrs={"scores": numpy.array(probabilities, dtype="float32")},
                 )
 
     def _restore_probabilities(self, doc: Doc, group: SpanGroup) -> None:
@@ -321,7 +334,7 @@ class ConvEntityRecognizer(ConvPipe):
             if (span.start, span.end, span.label) not in entities:
                 self._warn(Warnings.W002, key=self.spans_key, text=span.text, label=span.label_)
             elif get_probability(span) is None:
-                _store_probability(span, float(score))
+                _store_probability(span, float(score), self.spans_key)
 
     def _learn(self, examples: List[Example], drop: float) -> Optional[float]:
         """Labels that were not known before are added."""
@@ -378,7 +391,7 @@ class ConvEntityRecognizer(ConvPipe):
         gold = self._gold_tags(examples, allow_unknown=True)
         if not (gold >= 0).any():
             return self.cfg["temperature"]
-        docs = [_without_predictions(eg.predicted) for eg in examples]
+        docs = [_without_predictions(eg.predicted, self.spans_key) for eg in examples]
         lengths = [len(doc) for doc in docs]
         groups = list(self._groups(lengths))
         emissions = [self._emissions(self.model.predict(docs[group])) for group, _ in groups]
@@ -498,7 +511,7 @@ class ConvEntityRecognizer(ConvPipe):
                 else:
                     raise ValueError(Errors.E019.format(label=ent.label_, name=self.name))
             gold.append(tags)
-        docs = [_without_predictions(eg.predicted) for eg in examples]
+        docs = [_without_predictions(eg.predicted, self.spans_key) for eg in examples]
         return self._possible_tags(docs, numpy.concatenate(gold))
 
     def _trim(self, span: Span) -> Span:
@@ -616,9 +629,9 @@ def _uncalibrated() -> Dict[str, Any]:
     return {"temperature": 1.0, "biases": {}, "offset": 0.0}
 
 
-def _without_predictions(doc: Doc) -> Doc:
-    """Take back the entities that were predicted for a document."""
-    predicted = [ent for ent in doc.ents if get_probability(ent) is not None]
+def _without_predictions(doc: Doc, spans_key: Optional[str]) -> Doc:
+    """Take back the entities that a component with this `spans_key` has predicted."""
+    predicted = _predicted_entities(doc, spans_key)
     if not predicted:
         return doc
     doc = doc.copy()

@@ -511,6 +511,42 @@ def test_stored_documents_can_be_processed_again(nlp, store, is_lost):
     assert_array_equal(scores, expected * (numpy.nan if is_lost else 1.0))
 
 
+@pytest.mark.parametrize("keys", [("ner", "more"), ("ner", "ner"), (None, "more")])
+def test_two_recognizers_in_one_pipeline(keys):
+    def examples_of(label):
+        def get_examples(nlp):
+            made = examples(nlp)
+            for example in made:
+                ents = [ent for ent in example.reference.ents if ent.label_ == label]
+                example.reference.set_ents(ents)
+            return made
+
+        return get_examples
+
+    pipelines = []
+    for label, key in zip(LABELS, keys, strict=True):
+        pipelines.append(ner_pipeline(get_examples=examples_of(label), spans_key=key))
+        train(pipelines[-1], get_examples=examples_of(label))
+    nlp, other = pipelines
+    nlp.add_pipe("ner", source=other, name="other")
+    words = ["Anna", "Smith", "sees", "New", "York", "City"]
+    doc = predict(nlp, words)
+    first, second = found(doc)
+    assert (first, second) == (("Anna Smith", "PERSON"), ("New York City", "PLACE"))
+    for again in (doc, nlp(nlp(doc))):
+        groups = {key: [(s.text, s.label_) for s in group] for key, group in again.spans.items()}
+        if keys[0] == keys[1]:
+            assert groups == {"ner": [first, second]}
+        else:
+            assert groups == {key: [e] for key, e in zip(keys, (first, second), strict=True) if key}
+    # What another recognizer has found is in the way of what this one could learn.
+    reference = Doc(nlp.vocab, words=words, ents=["O", "B-PLACE", "O", "O", "O", "O"])
+    scores = other.get_pipe("ner").model.predict([doc])
+    loss, _ = nlp.get_pipe("other").get_loss([Example(doc, reference)], scores)
+    alone, _ = nlp.get_pipe("other").get_loss([Example(Doc(nlp.vocab, words), reference)], scores)
+    assert (loss < alone) == (keys[0] != keys[1])
+
+
 def test_spans_of_another_component_are_not_replaced_in_silence():
     nlp = trained_pipeline(spans_key="sc")
     with warnings.catch_warnings(record=True) as caught:
