@@ -1,6 +1,6 @@
 """What components read from tokens and write to them: attributes and extensions, by name."""
 
-from typing import Iterable, List, Optional, Sequence, Type, Union
+from typing import Any, Iterable, List, Optional, Sequence, Type, Union
 
 import numpy
 from numpy import ndarray
@@ -73,13 +73,25 @@ def read(token: Token, name: str) -> Optional[str]:
     ";", and what is neither, such as a number, is written out. None if there is none; an attribute
     that isn't set is an empty text."""
     if is_extension(name):
-        value = token._.get(bare_name(name))
+        value = _extension_value(token, bare_name(name))
         if value is None or isinstance(value, str):
             return value
         return ";".join(map(str, value)) if isinstance(value, Iterable) else str(value)
     if name == "MORPH":
         return str(token.morph)
     return getattr(token, f"{bare_name(name)}_")
+
+
+def _extension_value(token: Token, bare: str) -> Any:
+    """Look up the value of an extension. None if there is none, or only an empty text that is the
+    default."""
+    value = token._.get(bare)
+    default, *_ = Token.get_extension(bare)
+    if not isinstance(value, str) or value or default is None:
+        return value
+    # Where spaCy keeps what has been set.
+    key: Any = ("._.", bare, token.idx, None)
+    return token.doc.user_data.get(key)
 
 
 def write(item: Union[Token, Doc], name: str, value: str) -> None:
@@ -94,7 +106,7 @@ def is_set(token: Token, name: str) -> bool:
     """Tell whether an attribute has been set. A norm that is set to that of all tokens of this form
     can't be told from one that isn't."""
     if is_extension(name):
-        return token._.get(bare_name(name)) is not None
+        return _extension_value(token, bare_name(name)) is not None
     return token.lemma != 0 if name == "LEMMA" else token.norm != token.lex.norm
 
 
@@ -114,7 +126,7 @@ def split_features(name: str, value: Optional[str]) -> List[str]:
 def has_values(doc: Doc, name: str) -> bool:
     """Tell whether anything has set an attribute or extension in a document with tokens."""
     if is_extension(name):
-        return any(token._.get(bare_name(name)) is not None for token in doc)
+        return any(is_set(token, name) for token in doc)
     return name in LEXICAL or doc.has_annotation("ENT_IOB" if name == "ENT_TYPE" else name)
 
 

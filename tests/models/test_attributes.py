@@ -54,6 +54,15 @@ def test_what_is_set(doc):
     assert is_set(doc[1], "_.note")
 
 
+def test_an_empty_text_by_default_is_no_value(doc):
+    Token.set_extension("note", default="", force=True)
+    assert not has_values(doc, "_.note") and not is_set(doc[0], "_.note")
+    assert read(doc[0], "_.note") is None
+    write(doc[0], "_.note", "")
+    assert has_values(doc, "_.note") and is_set(doc[0], "_.note")
+    assert [read(token, "_.note") for token in doc] == ["", None, None]
+
+
 def test_features():
     assert split_features("MORPH", "Number=Sing|Person=3") == [
         "MORPH Number=Sing",

@@ -167,6 +167,17 @@ def test_what_is_set_stays_unless_it_is_overwritten():
         assert lemmas(nlp(doc)) == [expected, "talk"]
 
 
+def test_an_extension_that_is_an_empty_text_by_default():
+    Token.set_extension("past", default="", force=True)
+    nlp = spacy.blank("en")
+    nlp.add_pipe("textconv_transducer", config={"model": SMALL, "target": "_.past"})
+    reference = nlp.make_doc("go it")
+    reference[0]._.past = "went"
+    nlp.initialize(lambda: [Example(nlp.make_doc("go it"), reference)])
+    assert nlp.get_pipe("textconv_transducer").cfg["memory"] == {"go": "went"}
+    assert nlp("go")[0]._.past == "went"
+
+
 @pytest.mark.parametrize("features", [[], ["POS"]])
 def test_nothing_is_learned_where_nothing_is_annotated(features):
     nlp = make_lemmatizer(features=features)
