@@ -11,7 +11,6 @@ from typing import (
     List,
     Optional,
     Sequence,
-    Set,
     Tuple,
     Union,
     cast,
@@ -474,16 +473,13 @@ class ConvTransducer(ConvPipe):
         ]
         return pairs if self.reads_context else distinct(pairs)
 
-    def _make_memory(self, counts: Counter) -> Dict[str, str]:
+    def _make_memory(self, counts: Counter) -> Dict[str, Optional[str]]:
         """List what each entry becomes most often. Where the context can tell, entries that become
-        one thing or another are left to the network."""
-        memory: Dict[str, str] = {}
-        several: Set[str] = set()
+        one thing or another are left to the network: None."""
+        memory: Dict[str, Optional[str]] = {}
         for (entry, target), _ in counts.most_common():
-            if memory.setdefault(entry.key, target) != target:
-                several.add(entry.key)
-        if self.reads_context:
-            memory = {key: target for key, target in memory.items() if key not in several}
+            if memory.setdefault(entry.key, target) != target and self.reads_context:
+                memory[entry.key] = None
         return memory
 
     def _draw(self, pairs: List[Pair]) -> List[Pair]:

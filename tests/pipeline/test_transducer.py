@@ -14,6 +14,8 @@ from spacy.util import fix_random_seed
 
 from spacy_textconv.pipeline.transducer import MAX_LETTERS
 
+from ..util import tok2vec
+
 SMALL = {
     "@architectures": "spacy-textconv.CTCTransducer.v1",
     "width": 32,
@@ -341,6 +343,19 @@ def test_strings_in_context(model):
     assert lemmas(nlp(" ".join(words))) == targets
     with pytest.raises(ValueError, match="E115"):
         nlp.get_pipe("lemmatizer").transduce(["left"])
+
+
+def test_what_only_the_context_tells_is_known_but_not_remembered():
+    nlp = make_lemmatizer(model={**SMALL, "tok2vec": tok2vec()})
+    words, targets = ["she", "left", "his", "left"], ["she", "leave", "his", "left"]
+    examples = lemma_examples(nlp, words, targets)
+    nlp.initialize(lambda: examples)
+    memory = nlp.get_pipe("lemmatizer").cfg["memory"]
+    assert memory == {"she": "she", "his": "his", "left": None}
+    # Before anything is learned, the network copies.
+    assert lemmas(nlp(" ".join(words))) == words
+    scores = nlp.evaluate(examples)
+    assert (scores["lemma_acc"], scores["lemma_acc_unseen"]) == (0.75, None)
 
 
 def test_a_listener_is_replaced(model):
