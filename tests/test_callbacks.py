@@ -3,6 +3,7 @@ import pytest
 import spacy
 from numpy.testing import assert_allclose
 from spacy import registry
+from spacy.language import Language
 from spacy.training import Example
 from thinc.api import Adam
 
@@ -118,9 +119,34 @@ def test_callback_takes_a_class_that_is_not_mentioned_for_wrong_or_unknown(facto
     assert_allclose(layer.get_param("ratios"), expected)
 
 
+def test_callback_leaves_documents_without_annotation_out(monkeypatch):
+    def with_others(nlp):
+        return [
+            made
+            for example in examples(nlp)
+            for made in (Example(nlp.make_doc("a fish"), nlp.make_doc("a fish")), example)
+        ]
+
+    # Some batches have no others.
+    monkeypatch.setattr("spacy_textconv.callbacks.DOCS_PER_BATCH", 1)
+    fitted = []
+    for corpus in (examples, with_others):
+        nlp = pipeline()
+        callback = registry.callbacks.get("spacy-textconv.naive_bayes.v1")
+        callback(component="textcat", corpus=corpus)(nlp)
+        fitted.append(nlp.get_pipe("textcat").model.get_ref("ngrams.words").to_bytes())
+    assert fitted[0] == fitted[1]
+
+
+@Language.component("refuse_all")
+def refuse_all(doc):
+    raise NotImplementedError
+
+
 @pytest.mark.parametrize("shared", [True, False])
 def test_callback_calibrates_with_all_components_before(shared):
     nlp = trained_pipeline(shared=shared)
+    nlp.add_pipe("refuse_all", last=True)
     callback = registry.callbacks.get("spacy-textconv.calibrate.v1")
     assert callback(component="ner", corpus=reversed_labels)(nlp) is nlp
     assert nlp.get_pipe("ner").cfg["temperature"] == 4.0

@@ -1,5 +1,6 @@
 """The component for strings from strings."""
 
+import pickle
 import threading
 import unicodedata
 import warnings
@@ -12,6 +13,7 @@ from spacy.tokens import Doc, DocBin, Token
 from spacy.training import Example
 from spacy.util import fix_random_seed
 
+from spacy_textconv.pipeline.strings import StringReader
 from spacy_textconv.pipeline.transducer import MAX_LETTERS
 
 from ..util import tok2vec
@@ -316,6 +318,18 @@ def test_empty_documents(lemmatizer):
 def test_very_long_tokens_are_left_as_they_are(lemmatizer):
     long = "a" * (MAX_LETTERS + 1)
     assert lemmas(lemmatizer(Doc(lemmatizer.vocab, words=[long, "walks"]))) == [long, "walk"]
+    # Nor is anything learned from them.
+    assert lemmatizer.update(lemma_examples(lemmatizer, [long], ["a"]), sgd=False) == {
+        "lemmatizer": 0.0
+    }
+
+
+def test_another_process_knows_the_extensions_that_are_read():
+    Token.set_extension("note", default=None, force=True)
+    reader = pickle.dumps(StringReader("_.note", "LEMMA", ["_.note"]))
+    # As there, where nobody has registered it.
+    Token.remove_extension("note")
+    pickle.loads(reader).check_registered()
 
 
 def test_new_weights_are_used_at_once(lemmatizer, model):
@@ -339,8 +353,14 @@ def test_strings_in_context(model):
     }
     nlp = make_lemmatizer(model={**model, "tok2vec": tok2vec}, memory=False)
     words, targets = ["she", "left", "his", "left"], ["she", "leave", "his", "left"]
-    train(nlp, lemma_examples(nlp, words, targets))
-    assert lemmas(nlp(" ".join(words))) == targets
+    examples = [
+        example
+        for part in (slice(0, 2), slice(2, 4))
+        for example in lemma_examples(nlp, words[part], targets[part])
+    ]
+    train(nlp, examples)
+    docs = [Doc(nlp.vocab, words=words[part]) for part in (slice(2, 4), slice(0, 2))]
+    assert [lemmas(doc) for doc in nlp.pipe(docs)] == [targets[2:], targets[:2]]
     with pytest.raises(ValueError, match="E115"):
         nlp.get_pipe("lemmatizer").transduce(["left"])
 
@@ -356,6 +376,9 @@ def test_what_only_the_context_tells_is_known_but_not_remembered():
     assert lemmas(nlp(" ".join(words))) == words
     scores = nlp.evaluate(examples)
     assert (scores["lemma_acc"], scores["lemma_acc_unseen"]) == (0.75, None)
+    # Equal words in different places are different ones.
+    once, twice = (nlp.update(examples * n, sgd=False)["lemmatizer"] for n in (1, 2))
+    assert twice == pytest.approx(2 * once, rel=1e-4)
 
 
 def test_a_listener_is_replaced(model):
