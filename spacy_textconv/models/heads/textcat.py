@@ -43,8 +43,8 @@ def build_text_cat_conv_v1(
     its own errors; the probabilities are those of the mean of their scores.
 
     With an inline tok2vec of an embedding layer and an encoder of this package, and poolings other
-    than `spacy-textconv.PyramidAttend.v1`, predictions go through a document in slices, and need
-    little memory for a document of any length.
+    than `spacy-textconv.PyramidAttend.v1` and `spacy-textconv.FlattenAttend.v1`, predictions go
+    through a document in slices, and need little memory for a document of any length.
 
     tok2vec (Model[List[Doc], List[Floats2d]]): The token vectors: a listener or a tok2vec of its
         own.
