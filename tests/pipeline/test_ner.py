@@ -253,17 +253,33 @@ def test_gradient_of_the_transitions_for_incorrect_spans():
         assert_allclose(gradient[entry], (losses[0] - losses[1]) / 0.2, rtol=0.02, atol=1e-4)
 
 
-def test_learns_from_incorrect_spans():
-    nlp = trained_pipeline(incorrect_spans_key="wrong")
-    assert found(predict(nlp, ["Paris"])) == [("Paris", "PLACE")]
+def test_the_loss_of_a_mistake_that_is_certain_is_finite():
+    nlp = ner_pipeline(incorrect_spans_key="wrong")
+    component = nlp.get_pipe("ner")
+    linear = component.model.get_ref("output_layer").get_ref("linear")
+    linear.get_param("b")[component.tags.ids["U-PLACE"]] += 100.0
+    example = incorrect_example(nlp, False)
+    scores = component.model.predict([example.predicted])
+    loss, (gradient,) = component.get_loss([example], scores)
+    assert 15.0 < loss < 30.0 and numpy.isfinite(gradient).all()
+
+
+@pytest.mark.parametrize("loss", ["crf", "token"])
+def test_learns_from_incorrect_spans(loss):
+    nlp = trained_pipeline(incorrect_spans_key="wrong", loss=loss)
+    words = ["Paris", "here"]
+    assert found(predict(nlp, words)) == [("Paris", "PLACE")]
 
     def get_examples(nlp):
-        doc = Doc(nlp.vocab, words=["Paris"])
+        doc = Doc(nlp.vocab, words=words)
         doc.spans["wrong"] = [Span(doc, 0, 1, label="PLACE")]
-        return [*examples(nlp)[:-1], Example(Doc(nlp.vocab, words=["Paris"]), doc)]
+        return [*examples(nlp)[:-1], Example(Doc(nlp.vocab, words=words), doc)]
 
     train(nlp, get_examples=get_examples)
-    assert ("Paris", "PLACE") not in found(predict(nlp, ["Paris"]))
+    assert ("Paris", "PLACE") not in found(predict(nlp, words))
+    transitions = nlp.get_pipe("ner").model.get_ref("transitions").get_param("transitions")
+    # Of tags by themselves, there is nothing to learn about those after them.
+    assert transitions.any() == (loss == "crf")
 
 
 @pytest.mark.parametrize("loss", ["crf", "token"])
