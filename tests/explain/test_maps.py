@@ -191,9 +191,24 @@ def state(model):
     }
 
 
-@pytest.mark.parametrize("embed", [{**CONVOLUTIONS, "word_dropout": 0.9}, None])
-def test_nothing_is_dropped_and_the_model_stays_as_it_is(embed):
-    model = classifier(tok2vec(embed=embed), {"a": ATTENTION}, hidden_width=8, dropout=0.5)
+# With dropout of Thinc's own.
+WINDOW = {
+    **{"@architectures": "spacy.MaxoutWindowEncoder.v2", "width": WIDTH},
+    **{"depth": 1, "window_size": 1, "maxout_pieces": 2},
+}
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        tok2vec(embed={**CONVOLUTIONS, "word_dropout": 0.9}),
+        tok2vec(embed=None),
+        tok2vec(WINDOW, CONVOLUTIONS),
+    ],
+    ids=["words", "characters", "spacy"],
+)
+def test_nothing_is_dropped_and_the_model_stays_as_it_is(source):
+    model = classifier(source, {"a": ATTENTION}, hidden_width=8, dropout=0.5)
     set_dropout_rate(model, 0.5)
     # Gradients that an update is still to be made with.
     Y, backprop = model.begin_update([doc()])
