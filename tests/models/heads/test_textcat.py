@@ -253,6 +253,8 @@ def test_labels_can_be_added_to_a_copy():
     after = model.predict(docs())
     assert_allclose(after[:, :3], before, atol=1e-5)
     assert (after[:, 3:] < 1e-6).all()
+    # As if it had had them from the beginning.
+    assert_allclose(model.initialize(X=docs()).predict(docs()), 0.2, atol=1e-5)
 
 
 @pytest.mark.parametrize("attend", [ALL, {"pyramid": PYRAMID}], ids=["slices", "whole"])
