@@ -83,7 +83,6 @@ def _read_file(path: Path) -> Iterator[Dict[str, str]]:
     except UnicodeDecodeError as err:
         raise ValueError(Errors.E048.format(path=path, reason=err)) from err
     for number, line in enumerate(lines, start=1):
-        line = line.removesuffix("\r")
         if not line.strip():
             continue
         pair = _parse_json(line) if path.suffix == JSONL else line.split("\t")
