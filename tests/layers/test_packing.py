@@ -118,6 +118,8 @@ def test_slices_want_every_row_once_with_full_context(lengths, max_rows, gap, le
             length = lengths[part.document]
             assert part.read <= max(max_rows, 2 * (left + right)) + stride - 1
             assert part.start % stride == 0
+            if length <= 2 * (left + right):
+                assert (part.start, part.stop) == (0, length)
             assert part.context_start == max(0, part.start - left)
             assert part.context_stop == min(length, part.stop + right)
             for row in range(part.start, part.stop):

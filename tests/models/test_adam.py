@@ -73,6 +73,18 @@ def test_equals_thinc(settings, missing):
     assert (ours.averages is None) == (thincs.averages is None)
 
 
+def test_averages_of_a_long_training():
+    shim = TorchShim(Net)
+    ours, thincs = (Adam(0.01) for _ in range(2))
+    key = shim.id, "matrix"
+    ours.nr_update[key] = thincs.nr_update[key] = 200_000
+    weights = shim.module.matrix.detach().numpy().copy().ravel()
+    shim.module.matrix.grad = torch.ones(7, 5)
+    shim.finish_update(ours)
+    thincs(key, weights, numpy.ones(35, dtype="float32"))
+    assert_close(ours.averages[key], thincs.averages[key])
+
+
 def train(shim, optimizer, steps):
     for step in steps:
         for name, gradient in gradients(shim, step, missing=False).items():
