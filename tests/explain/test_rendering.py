@@ -30,10 +30,11 @@ def test_a_page_runs_in_the_direction_of_the_language(lang, direction):
 
 def test_letters_and_their_marks_are_drawn_as_one():
     nlp = pipeline("he", shared=False, embed=None)
-    [explanation] = explain(nlp, ["שָׁלוֹם, עולם"])
+    [explanation] = explain(nlp, ["שָׁלוֹם, 👩\u200d👧"])
     assert explanation.maps[0].unit == "character"
     html = render([explanation])
     assert ">שָׁ</mark>" in html and ">ל</mark>" in html and ">וֹ</mark>" in html
+    assert ">👩\u200d👧</mark>" in html
     assert Page(html).maps[0] == explanation.doc.text
 
 
