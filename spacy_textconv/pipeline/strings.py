@@ -103,7 +103,7 @@ class StringReader:
             for token in example.reference:
                 target = read(token, self.target)
                 if target or (target is not None and is_extension(self.target)):
-                    yield Pair(self.entry(token), target, token.i)
+                    yield from _pair(self.entry(token), target, token.i)
 
     def pairs(self, examples: Sequence[Example]) -> Iterator[Pair]:
         """Read the pairs of examples: predicted strings, with features that are predicted where
@@ -120,8 +120,14 @@ class StringReader:
             targets = aligned(example, self.target)
             for i, (target, *values) in enumerate(zip(targets, *columns, strict=True)):
                 if target is not None:
-                    yield Pair(self.make_entry(*values), target, offset + i)
+                    yield from _pair(self.make_entry(*values), target, offset + i)
             offset += len(doc)
+
+
+def _pair(entry: Entry, target: str, token: int) -> Iterator[Pair]:
+    """Make a pair, or none if there is no string that could become anything."""
+    if entry.source:
+        yield Pair(entry, target, token)
 
 
 def distinct(pairs: Iterable[Pair]) -> List[Pair]:

@@ -325,7 +325,8 @@ class ConvTransducer(ConvPipe):
         RETURNS (List[List[List[Tuple[str, float]]]]): For each token of each document `n_best`
             strings with their probabilities. Of a single string that is written in one pass, it is
             that of its best alignment, which is part of its own; 1 stands for the memory, and 0 for
-            a source that is left as it is, because it is too long or nothing would be left of it.
+            a source that is left as it is, because it is empty or too long, or nothing would be
+            left of it.
         """
         docs = list(docs)
         lengths = [len(doc) for doc in docs]
@@ -582,7 +583,7 @@ class ConvTransducer(ConvPipe):
             target = self.cfg["memory"].get(entry.key) if self.memory else None
             if target is not None:
                 results[i] = [(target, 1.0)]
-            elif len(entry.source) > MAX_LETTERS:
+            elif not 0 < len(entry.source) <= MAX_LETTERS:
                 results[i] = [(entry.source, 0.0)]
             else:
                 unknown.append(i)

@@ -324,6 +324,22 @@ def test_very_long_tokens_are_left_as_they_are(lemmatizer):
     }
 
 
+def test_where_no_string_is_none_is_made(inflector):
+    component = inflector.get_pipe("inflector")
+    assert component.transduce(["", "go"], ["V;PST"] * 2) == ["", "went"]
+    # Nor is anything learned there.
+    Token.set_extension("form", default=None, force=True)
+    nlp = spacy.blank("xx")
+    config = {"source": "_.form", "target": "LEMMA", "model": SMALL}
+    nlp.add_pipe("textconv_transducer", name="transducer", config=config)
+    made = [lemma_examples(nlp, ["a", "b"], ["x", "y"])[0] for _ in range(2)]
+    made[0].reference[0]._.form = "z"
+    nlp.initialize(lambda: made)
+    assert nlp.get_pipe("transducer").cfg["memory"] == {"z": "x"}
+    losses = [nlp.update([example], sgd=False)["transducer"] for example in made]
+    assert losses[0] > losses[1] == 0.0
+
+
 def test_another_process_knows_the_extensions_that_are_read():
     Token.set_extension("note", default=None, force=True)
     reader = pickle.dumps(StringReader("_.note", "LEMMA", ["_.note"]))
