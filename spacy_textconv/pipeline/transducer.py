@@ -105,8 +105,8 @@ def make_textconv_transducer(
     memory (bool): Whether a string that was in the training data with the same features becomes
         what it became there, most often, rather than what the network makes of it.
     max_pairs (Optional[int]): How many distinct pairs of strings each update learns at most. From a
-        batch with more, some are drawn, and those that are rare in the training data more often.
-        null for all.
+        batch with more, some are drawn, and those whose source is rare in the training data more
+        often. null for all.
     n_best (int): With more than 1, the extension `token._.{name}_n_best`, where {name} is that of
         the target, has so many results with their probabilities, the best first.
     overwrite (bool): Whether to replace what a token has already.
@@ -311,8 +311,8 @@ class ConvTransducer(ConvPipe):
         self.cfg["memory"] = self._make_memory(counts) if self.memory else {}
         # Features may be predicted otherwise than they are annotated.
         self._counts = Counter()
-        for (entry, target), count in counts.items():
-            self._counts[entry.source, target] += count
+        for (entry, _), count in counts.items():
+            self._counts[entry.source] += count
         self._forget()
         self.set_output(len(self.symbols))
         docs = [eg.predicted for eg in islice(get_examples(), 10)]
@@ -484,11 +484,12 @@ class ConvTransducer(ConvPipe):
         return memory
 
     def _draw(self, pairs: List[Pair]) -> List[Pair]:
-        """Draw as many pairs as an update learns from, so that all those of the training data are
-        about equally frequent."""
+        """Draw as many pairs as an update learns from, so that all sources of the training data are
+        about equally frequent. What one source becomes keeps its frequencies: by those, the network
+        knows a rare reading from a common one, and a slip of an annotator's from either."""
         if self.max_pairs is None or len(pairs) <= self.max_pairs:
             return pairs
-        counts = [self._counts[pair.entry.source, pair.target] or 1 for pair in pairs]
+        counts = [self._counts[pair.entry.source] or 1 for pair in pairs]
         weights = 1.0 / numpy.array(counts)
         drawn = numpy.random.choice(
             len(pairs), self.max_pairs, replace=False, p=weights / weights.sum()

@@ -533,3 +533,19 @@ def test_rare_pairs_are_drawn_more_often():
     frequent = sum(one == pytest.approx(loss("walks"), rel=1e-4) for one in losses)
     assert rare + frequent == 30
     assert rare > 20
+
+
+def test_rare_readings_of_a_word_are_not_drawn_more_often():
+    nlp = make_lemmatizer(max_pairs=1)
+    nlp.initialize(lambda: lemma_examples(nlp, ["saw"] * 21, [*["see"] * 20, "saw"]))
+    component = nlp.get_pipe("lemmatizer")
+
+    def loss(*lemmas):
+        return component.update(lemma_examples(nlp, ["saw"] * len(lemmas), lemmas))["lemmatizer"]
+
+    fix_random_seed(0)
+    losses = [loss("see", "saw") for _ in range(30)]
+    rare = sum(one == pytest.approx(loss("saw"), rel=1e-4) for one in losses)
+    frequent = sum(one == pytest.approx(loss("see"), rel=1e-4) for one in losses)
+    assert rare + frequent == 30
+    assert 5 < rare < 25
