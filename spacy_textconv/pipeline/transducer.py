@@ -103,7 +103,8 @@ def make_textconv_transducer(
         "ENT_TYPE", or extensions. A morphological analysis is split into its parts, and the text of
         an extension at ";".
     memory (bool): Whether a string that was in the training data with the same features becomes
-        what it became there, most often, rather than what the network makes of it.
+        what it became there, rather than what the network makes of it. Of several such results, it
+        is the most frequent one or, if the model reads the context, what the network chooses.
     max_pairs (Optional[int]): How many distinct pairs of strings each update learns at most. From a
         batch with more, some are drawn, and those whose source is rare in the training data more
         often. null for all.
@@ -474,14 +475,19 @@ class ConvTransducer(ConvPipe):
         ]
         return pairs if self.reads_context else distinct(pairs)
 
-    def _make_memory(self, counts: Counter) -> Dict[str, Optional[str]]:
-        """List what each entry becomes most often. Where the context can tell, entries that become
-        one thing or another are left to the network: None."""
-        memory: Dict[str, Optional[str]] = {}
+    def _make_memory(self, counts: Counter) -> Dict[str, List[str]]:
+        """List what each entry becomes, the most frequent first: all that the context can tell
+        apart, or this one."""
+        memory: Dict[str, List[str]] = {}
         for (entry, target), _ in counts.most_common():
-            if memory.setdefault(entry.key, target) != target and self.reads_context:
-                memory[entry.key] = None
+            known = memory.setdefault(entry.key, [])
+            if self.reads_context or not known:
+                known.append(target)
         return memory
+
+    def _known(self, entry: Entry) -> List[str]:
+        """Look up what an entry became in the training data."""
+        return self.cfg["memory"].get(entry.key, []) if self.memory else []
 
     def _draw(self, pairs: List[Pair]) -> List[Pair]:
         """Draw as many pairs as an update learns from, so that all sources of the training data are
@@ -577,13 +583,14 @@ class ConvTransducer(ConvPipe):
         *,
         n_best: Optional[int] = None,
     ) -> List[CandidatesT]:
-        """Make strings for entries: those that the memory doesn't know go through the network."""
+        """Make strings for entries. The network makes those that the memory doesn't know, and
+        chooses where it knows several."""
         results: Dict[int, CandidatesT] = {}
         unknown = []
         for i, entry in enumerate(entries):
-            target = self.cfg["memory"].get(entry.key) if self.memory else None
-            if target is not None:
-                results[i] = [(target, 1.0)]
+            known = self._known(entry)
+            if len(known) == 1:
+                results[i] = [(known[0], 1.0)]
             elif not 0 < len(entry.source) <= MAX_LETTERS:
                 results[i] = [(entry.source, 0.0)]
             else:
@@ -600,12 +607,15 @@ class ConvTransducer(ConvPipe):
             if not is_extension(self.target):
                 # In an attribute, an empty string is none.
                 found = [[one for one in candidates if one[0]] for candidates in found]
-            found = [
-                candidates or [(source, 0.0)]
-                for source, candidates in zip(sources, found, strict=True)
-            ]
-            results.update(zip(group, found, strict=True))
+            results.update(zip(group, map(self._choose, members, found), strict=True))
         return [results[i] for i in range(len(entries))]
+
+    def _choose(self, entry: Entry, candidates: CandidatesT) -> CandidatesT:
+        """Take what an entry can become of what the network makes of it."""
+        known = self._known(entry)
+        if known:
+            return [one for one in candidates if one[0] in known] or [(known[0], 1.0)]
+        return candidates or [(entry.source, 0.0)]
 
 
 def _groups(indices: List[int], lengths: List[int]) -> Iterator[List[int]]:

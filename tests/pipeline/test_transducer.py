@@ -178,7 +178,7 @@ def test_an_extension_that_is_an_empty_text_by_default():
     reference = nlp.make_doc("go it")
     reference[0]._.past = "went"
     nlp.initialize(lambda: [Example(nlp.make_doc("go it"), reference)])
-    assert nlp.get_pipe("textconv_transducer").cfg["memory"] == {"go": "went"}
+    assert nlp.get_pipe("textconv_transducer").cfg["memory"] == {"go": ["went"]}
     assert nlp("go")[0]._.past == "went"
 
 
@@ -231,8 +231,8 @@ def test_morphology_is_split():
     nlp.initialize(lambda: lemma_examples(nlp, ["is", "was"], ["be", "be"], morphs=morphs))
     memory = nlp.get_pipe("lemmatizer").cfg["memory"]
     assert memory == {
-        "is\x1fMORPH Number=Sing\x1fMORPH Person=3": "be",
-        "was\x1fMORPH Tense=Past": "be",
+        "is\x1fMORPH Number=Sing\x1fMORPH Person=3": ["be"],
+        "was\x1fMORPH Tense=Past": ["be"],
     }
 
 
@@ -335,7 +335,7 @@ def test_where_no_string_is_none_is_made(inflector):
     made = [lemma_examples(nlp, ["a", "b"], ["x", "y"])[0] for _ in range(2)]
     made[0].reference[0]._.form = "z"
     nlp.initialize(lambda: made)
-    assert nlp.get_pipe("transducer").cfg["memory"] == {"z": "x"}
+    assert nlp.get_pipe("transducer").cfg["memory"] == {"z": ["x"]}
     losses = [nlp.update([example], sgd=False)["transducer"] for example in made]
     assert losses[0] > losses[1] == 0.0
 
@@ -381,13 +381,13 @@ def test_strings_in_context(model):
         nlp.get_pipe("lemmatizer").transduce(["left"])
 
 
-def test_what_only_the_context_tells_is_known_but_not_remembered():
+def test_what_only_the_context_tells_is_known_but_not_decided():
     nlp = make_lemmatizer(model={**SMALL, "tok2vec": tok2vec()})
     words, targets = ["she", "left", "his", "left"], ["she", "leave", "his", "left"]
     examples = lemma_examples(nlp, words, targets)
     nlp.initialize(lambda: examples)
     memory = nlp.get_pipe("lemmatizer").cfg["memory"]
-    assert memory == {"she": "she", "his": "his", "left": None}
+    assert memory == {"she": ["she"], "his": ["his"], "left": ["leave", "left"]}
     # Before anything is learned, the network copies.
     assert lemmas(nlp(" ".join(words))) == words
     scores = nlp.evaluate(examples)
@@ -395,6 +395,17 @@ def test_what_only_the_context_tells_is_known_but_not_remembered():
     # Equal words in different places are different ones.
     once, twice = (nlp.update(examples * n, sgd=False)["lemmatizer"] for n in (1, 2))
     assert twice == pytest.approx(2 * once, rel=1e-4)
+
+
+def test_of_several_results_one_is_taken():
+    nlp = make_lemmatizer(model={**SMALL, "tok2vec": tok2vec()})
+    words, targets = ["bore"] * 3, ["bear", "born", "bear"]
+    nlp.initialize(lambda: lemma_examples(nlp, words, targets))
+    component = nlp.get_pipe("lemmatizer")
+    # The network copies, which is none of them.
+    assert lemmas(nlp("bore bore")) == ["bear", "bear"]
+    component.memory = False
+    assert lemmas(nlp("bore bore")) == words[:2]
 
 
 def test_a_listener_is_replaced(model):
