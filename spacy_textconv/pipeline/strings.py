@@ -101,9 +101,10 @@ class StringReader:
         """Read the pairs of references by themselves."""
         for example in examples:
             for token in example.reference:
-                target = read(token, self.target)
-                if target or (target is not None and is_extension(self.target)):
-                    yield from _pair(self.entry(token), target, token.i)
+                target, entry = read(token, self.target), self.entry(token)
+                # Of no string, nothing can be made.
+                if entry.source and target is not None and (target or is_extension(self.target)):
+                    yield Pair(entry, target, token.i)
 
     def pairs(self, examples: Sequence[Example]) -> Iterator[Pair]:
         """Read the pairs of examples: predicted strings, with features that are predicted where
@@ -118,16 +119,11 @@ class StringReader:
                 for name in self.names
             ]
             targets = aligned(example, self.target)
-            for i, (target, *values) in enumerate(zip(targets, *columns, strict=True)):
-                if target is not None:
-                    yield from _pair(self.make_entry(*values), target, offset + i)
+            rows = zip(targets, *columns, strict=True)
+            for i, (target, source, *features) in enumerate(rows, start=offset):
+                if source and target is not None:
+                    yield Pair(self.make_entry(source, *features), target, i)
             offset += len(doc)
-
-
-def _pair(entry: Entry, target: str, token: int) -> Iterator[Pair]:
-    """Make a pair, or none if there is no string that could become anything."""
-    if entry.source:
-        yield Pair(entry, target, token)
 
 
 def distinct(pairs: Iterable[Pair]) -> List[Pair]:
