@@ -68,7 +68,7 @@ def change(config: Config, changes: dict[str, Any]) -> Config:
     """Put other values at some places of a config.
 
     config (Config): The config.
-    changes (Dict[str, Any]): The values, or whole sections, by paths such as "training.dropout".
+    changes (dict[str, Any]): The values, or whole sections, by paths such as "training.dropout".
     RETURNS (Config): The same config.
     """
     for path, value in changes.items():
@@ -112,10 +112,10 @@ def count_parameters(nlp: Language) -> int:
 def measure_rates(pipelines: dict[str, Language], path: Path, rounds: int) -> dict[str, float]:
     """Time `nlp.pipe` over documents of words that no cache knows. All pipelines take turns.
 
-    pipelines (Dict[str, Language]): The pipelines.
+    pipelines (dict[str, Language]): The pipelines.
     path (Path): The documents.
     rounds (int): The number of turns of each.
-    RETURNS (Dict[str, float]): The median of the words per second, in which only the time of this
+    RETURNS (dict[str, float]): The median of the words per second, in which only the time of this
         process counts, and not that of other work on the machine.
     """
     rates: dict[str, list] = {name: [] for name in pipelines}

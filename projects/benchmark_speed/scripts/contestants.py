@@ -160,13 +160,13 @@ def enter(
 ) -> Iterator[dict[str, Remote]]:
     """Start a process for each contestant, and end it afterwards.
 
-    paths (Dict[str, Path]): The configs by name.
+    paths (dict[str, Path]): The configs by name.
     corpus (Path): Annotated documents, in a .spacy file.
     lang (str): The language of the pipelines.
     device (Device): What they compute with.
     ours (Collection[str]): The names of those that keep Thinc's own matrix product: most of theirs
         are torch's, and its threads and numpy's disturb each other in one process.
-    YIELDS (Dict[str, Remote]): The contestants by name.
+    YIELDS (dict[str, Remote]): The contestants by name.
     """
     # Libraries of matrix products read it when they are loaded.
     os.environ["OMP_NUM_THREADS"] = str(device.threads)

@@ -92,10 +92,10 @@ class Sizes:
     scaling_rounds (int): How often it is measured at the least with each setting.
     scaling_words (int): The words that it is measured with at the least with each setting.
     too_slow (float): Seconds. An encoder that takes longer sits out what follows on an axis.
-    lengths (Tuple[int, ...]): Tokens of a document. A batch has as many as the longest.
-    batches (Tuple[int, ...]): Words of a batch of sentences.
-    depths (Tuple[int, ...]): Numbers of layers.
-    widths (Tuple[int, ...]): Widths of the vectors.
+    lengths (tuple[int, ...]): Tokens of a document. A batch has as many as the longest.
+    batches (tuple[int, ...]): Words of a batch of sentences.
+    depths (tuple[int, ...]): Numbers of layers.
+    widths (tuple[int, ...]): Widths of the vectors.
     doc_words (int): The words of the long document whose memory is measured.
     sentences (int): The sentences of the batch whose memory is measured.
     """
@@ -140,9 +140,9 @@ def take_turns(words: int, calls: dict[str, Call], rounds: int) -> dict[str, lis
     of them.
 
     words (int): The words of a round.
-    calls (Dict[str, Call]): What is timed.
+    calls (dict[str, Call]): What is timed.
     rounds (int): The number of turns of each.
-    RETURNS (Dict[str, List[Turn]]): The words and seconds of each turn.
+    RETURNS (dict[str, list[Turn]]): The words and seconds of each turn.
     """
     turns: dict[str, list[Turn]] = defaultdict(list)
     for _ in range(rounds):
@@ -159,9 +159,9 @@ def median_rate(turns: list[Turn]) -> float:
 def compare(turns: dict[str, list[Turn]], peer: str) -> dict[str, dict[str, Any]]:
     """Give every contestant's rate, and its ratio to that of the peer.
 
-    turns (Dict[str, List[Turn]]): The words and seconds of each turn.
+    turns (dict[str, list[Turn]]): The words and seconds of each turn.
     peer (str): The contestant that the others are compared to.
-    RETURNS (Dict[str, Dict[str, Any]]): For each contestant, words per second: the median
+    RETURNS (dict[str, dict[str, Any]]): For each contestant, words per second: the median
         ("rate"), the first turn ("first"), all turns together ("overall") and each ("turns").
     """
     denominator = median_rate(turns[peer])
@@ -184,11 +184,11 @@ def measure_pass(
 ) -> dict[str, list[Turn]]:
     """Let all contestants go over the corpus once, so that no words are seen again.
 
-    contestants (Dict[str, Contestant]): Who takes part, with the same corpus.
+    contestants (dict[str, Contestant]): Who takes part, with the same corpus.
     part (str): What is timed.
     words (int): The words of a batch.
     most_turns (int): The most turns.
-    RETURNS (Dict[str, List[Turn]]): The words and seconds of each turn.
+    RETURNS (dict[str, list[Turn]]): The words and seconds of each turn.
     """
     turns: dict[str, list[Turn]] = defaultdict(list)
     for contestant in contestants.values():
@@ -207,10 +207,10 @@ def measure_training(
 ) -> dict[str, dict[str, Any]]:
     """Time training steps, which also change the weights.
 
-    contestants (Dict[str, Contestant]): Who takes part.
+    contestants (dict[str, Contestant]): Who takes part.
     peer (str): The contestant that the others are compared to.
     sizes (Sizes): How much is measured.
-    RETURNS (Dict[str, Dict[str, Any]]): The results by contestant.
+    RETURNS (dict[str, dict[str, Any]]): The results by contestant.
     """
     turns = measure_pass(contestants, "train", sizes.train_words, sizes.train_turns)
     return compare(turns, peer)
@@ -221,12 +221,12 @@ def measure_prediction(
 ) -> dict[str, dict[str, Any]]:
     """Time a part of prediction.
 
-    contestants (Dict[str, Contestant]): Who takes part.
+    contestants (dict[str, Contestant]): Who takes part.
     peer (str): The contestant that the others are compared to.
     part (str): Which part.
     sizes (Sizes): How much is measured.
     passes (int): How often prediction goes over the corpus.
-    RETURNS (Dict[str, Dict[str, Any]]): The results by contestant.
+    RETURNS (dict[str, dict[str, Any]]): The results by contestant.
     """
     turns: dict[str, list[Turn]] = defaultdict(list)
     for _ in range(passes):
@@ -241,11 +241,11 @@ def measure_parts(
 ) -> dict[str, dict[str, dict[str, Any]]]:
     """Time taggers. The pipelines keep no component but the tagger and its tok2vec.
 
-    contestants (Dict[str, Contestant]): Who takes part.
+    contestants (dict[str, Contestant]): Who takes part.
     peer (str): The contestant that the others are compared to.
     sizes (Sizes): How much is measured.
     passes (int): How often prediction goes over the corpus.
-    RETURNS (Dict[str, Dict[str, Dict[str, Any]]]): The results by part and contestant.
+    RETURNS (dict[str, dict[str, dict[str, Any]]]): The results by part and contestant.
     """
     parts = {}
     msg.info("Training")
@@ -264,12 +264,12 @@ def measure_pipelines(
 ) -> dict[str, dict[str, dict[str, Any]]]:
     """Time whole pipelines, such as those that recognize named entities.
 
-    contestants (Dict[str, Contestant]): Who takes part.
+    contestants (dict[str, Contestant]): Who takes part.
     peer (str): The contestant that the others are compared to.
-    predictions (List[str]): Which parts of prediction to time, beside training.
+    predictions (list[str]): Which parts of prediction to time, beside training.
     sizes (Sizes): How much is measured.
     passes (int): How often prediction goes over the corpus.
-    RETURNS (Dict[str, Dict[str, Dict[str, Any]]]): The results by part and contestant.
+    RETURNS (dict[str, dict[str, dict[str, Any]]]): The results by part and contestant.
     """
     msg.info("Whole pipelines: training")
     # First, because without any training entities would be predicted at random.
@@ -284,9 +284,9 @@ def make_encoder(name: str, width: int | None = None, depth: int | None = None) 
     """Build one of the encoders, by default at its usual size.
 
     name (str): Which one.
-    width (Optional[int]): Another width.
-    depth (Optional[int]): Another number of layers.
-    RETURNS (Model[List[Floats2d], List[Floats2d]]): The encoder, initialized.
+    width (int | None): Another width.
+    depth (int | None): Another number of layers.
+    RETURNS (Model[list[Floats2d], list[Floats2d]]): The encoder, initialized.
     """
     config = dict(ENCODERS[name])
     if width is not None:
@@ -328,9 +328,9 @@ def prepare_encoder(lengths: list[int], name: str, **size: int) -> Call:
 def measure_encoders(lengths: list[int], sizes: Sizes) -> tuple[dict[str, dict[str, Any]], float]:
     """Time the encoders by themselves, and a matrix product beside them.
 
-    lengths (List[int]): The lengths of the corpus' sentences.
+    lengths (list[int]): The lengths of the corpus' sentences.
     sizes (Sizes): How much is measured.
-    RETURNS (Tuple[Dict[str, Dict[str, Any]], float]): The results by encoder, with the share of the
+    RETURNS (tuple[dict[str, dict[str, Any]], float]): The results by encoder, with the share of the
         matrix product's rate that it reaches; and that rate, in operations per second.
     """
     n, k, m = MATRIX_SHAPE
@@ -355,9 +355,9 @@ def measure_encoders(lengths: list[int], sizes: Sizes) -> tuple[dict[str, dict[s
 def measure_scaling(lengths: list[int], sizes: Sizes) -> dict[str, dict[str, Any]]:
     """Time the encoders by themselves with other sizes, of the input and of the network.
 
-    lengths (List[int]): The lengths of the corpus' sentences.
+    lengths (list[int]): The lengths of the corpus' sentences.
     sizes (Sizes): How much is measured.
-    RETURNS (Dict[str, Dict[str, Any]]): For each axis the "values", and the "rates" of each encoder
+    RETURNS (dict[str, dict[str, Any]]): For each axis the "values", and the "rates" of each encoder
         with each value, where null is for an encoder that failed, or was too slow to go on.
     """
     usual = lengths_up_to(sizes.predict_words, lengths)

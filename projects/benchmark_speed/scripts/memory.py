@@ -34,10 +34,10 @@ def can_measure(gpu_id: int) -> bool:
 def workloads(docs: list[Doc], doc_words: int, sentences: int) -> dict[str, Words]:
     """Make one long document and a batch of sentences from the words of a corpus.
 
-    docs (List[Doc]): The sentences of the corpus, which are repeated if there are too few.
+    docs (list[Doc]): The sentences of the corpus, which are repeated if there are too few.
     doc_words (int): The length of the long document.
     sentences (int): The number of sentences in the batch.
-    RETURNS (Dict[str, Words]): The words of each document, by a name for the workload.
+    RETURNS (dict[str, Words]): The words of each document, by a name for the workload.
     """
     texts = [[token.text for token in doc] for doc in docs]
     endless = cycle(word for text in texts for word in text)
@@ -52,11 +52,11 @@ def measure_peaks(
 ) -> dict[str, dict[str, int | None]]:
     """Measure every workload with every pipeline.
 
-    configs (Dict[str, Path]): The configs of the pipelines by name.
-    loads (Dict[str, Words]): The workloads by name.
+    configs (dict[str, Path]): The configs of the pipelines by name.
+    loads (dict[str, Words]): The workloads by name.
     threads (int): The number of torch's threads.
     gpu_id (int): The number of the CUDA device, or -1 for the CPU.
-    RETURNS (Dict[str, Dict[str, Optional[int]]]): The bytes, by workload and pipeline; null is for
+    RETURNS (dict[str, dict[str, int | None]]): The bytes, by workload and pipeline; null is for
         a pipeline that failed.
     """
     peaks: dict[str, dict[str, int | None]] = {load: {} for load in loads}

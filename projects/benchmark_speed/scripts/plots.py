@@ -39,9 +39,9 @@ AXES = {
 def colours(names: list[str], ours: list[str]) -> dict[str, str]:
     """Give shades of blue to ours and of grey to the others.
 
-    names (List[str]): All names.
-    ours (List[str]): Those that are ours.
-    RETURNS (Dict[str, str]): The colours by name.
+    names (list[str]): All names.
+    ours (list[str]): Those that are ours.
+    RETURNS (dict[str, str]): The colours by name.
     """
     blues, greys = cycle(OURS), cycle(PEERS)
     return {name: next(blues if name in ours else greys) for name in names}
@@ -66,8 +66,8 @@ def scale_rates(axis: Axis) -> None:
 def draw_parts(result: dict[str, Any], titles: dict[str, str]) -> Figure:
     """Draw a panel of bars for each part.
 
-    result (Dict[str, Any]): What measure.py has written.
-    titles (Dict[str, str]): The parts to draw, with their titles.
+    result (dict[str, Any]): What measure.py has written.
+    titles (dict[str, str]): The parts to draw, with their titles.
     RETURNS (Figure): The picture.
     """
     names = list(result["contestants"])
@@ -95,7 +95,7 @@ def draw_parts(result: dict[str, Any], titles: dict[str, str]) -> Figure:
 def draw_scaling(result: dict[str, Any]) -> Figure:
     """Draw the encoders' rates over each axis.
 
-    result (Dict[str, Any]): What measure.py has written.
+    result (dict[str, Any]): What measure.py has written.
     RETURNS (Figure): The picture.
     """
     shades = colours(list(result["encoders"]), result["ours"])
@@ -130,8 +130,8 @@ def label_ends(axes: Axes, ends: dict[str, tuple[float, float]], shades: dict[st
     """Write the names at the right ends of the lines, far enough from each other.
 
     axes (Axes): The panel, with a logarithmic scale.
-    ends (Dict[str, Tuple[float, float]]): The last point of each line.
-    shades (Dict[str, str]): The colour of each line.
+    ends (dict[str, tuple[float, float]]): The last point of each line.
+    shades (dict[str, str]): The colour of each line.
     """
     low, high = axes.get_ylim()
     step = (high / low) ** 0.075
@@ -155,9 +155,9 @@ def draw_accuracy(
 ) -> Figure:
     """Draw accuracy over the speed of tagging from tokens.
 
-    result (Dict[str, Any]): What measure.py has written.
-    accuracies (Dict[str, Dict[str, float]]): The percentages by contestant and score.
-    titles (Dict[str, str]): The scores to draw, with their titles.
+    result (dict[str, Any]): What measure.py has written.
+    accuracies (dict[str, dict[str, float]]): The percentages by contestant and score.
+    titles (dict[str, str]): The scores to draw, with their titles.
     RETURNS (Figure): The picture.
     """
     shades = colours(list(result["contestants"]), result["ours"])

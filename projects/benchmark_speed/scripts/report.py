@@ -57,9 +57,9 @@ def whole(number: float | None) -> str:
 def table(texts: list[str], numbers: list[str], rows: list[list[str]]) -> str:
     """Make a table.
 
-    texts (List[str]): The header of the columns on the left, which hold texts.
-    numbers (List[str]): The header of the others, which hold numbers.
-    rows (List[List[str]]): The rows.
+    texts (list[str]): The header of the columns on the left, which hold texts.
+    numbers (list[str]): The header of the others, which hold numbers.
+    rows (list[list[str]]): The rows.
     RETURNS (str): Markdown.
     """
     aligns = ["l"] * len(texts) + ["r"] * len(numbers)
@@ -71,7 +71,7 @@ def parts_table(runs: Runs, key: str, titles: dict[str, str]) -> str:
 
     runs (Runs): The results by label.
     key (str): Which results, "parts" or "entities".
-    titles (Dict[str, str]): Their parts, with titles.
+    titles (dict[str, str]): Their parts, with titles.
     RETURNS (str): Markdown.
     """
     rows = []
@@ -155,8 +155,8 @@ def read_accuracies(folder: Path, names: list[str]) -> dict[str, dict[str, float
     """Read what `spacy evaluate` has written for each contestant.
 
     folder (Path): Where each has files NAME-seedN.json.
-    names (List[str]): The contestants.
-    RETURNS (Dict[str, Dict[str, float]]): The percentages of those that do have a file, the mean
+    names (list[str]): The contestants.
+    RETURNS (dict[str, dict[str, float]]): The percentages of those that do have a file, the mean
         of all seeds.
     """
     accuracies = {}

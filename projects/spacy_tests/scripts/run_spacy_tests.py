@@ -27,7 +27,7 @@ class Substitution:
     """A plugin of pytest, which marks the tests that are expected to fail, and notes what becomes
     of those that build something of ours.
 
-    failures (Dict[str, List[str]]): The tests that are expected to fail, for each reason.
+    failures (dict[str, list[str]]): The tests that are expected to fail, for each reason.
     """
 
     def __init__(self, failures: dict[str, list[str]]):
