@@ -32,6 +32,9 @@ Call = Callable[[], object]
 # The words and the seconds that one of them took
 Turn = tuple[int, float]
 
+# Seconds before a turn. Idle threads of matrix products go on asking for work for a while, on the
+# cores of whoever comes next.
+REST = 0.2
 MATRIX_SHAPE = (4096, 384, 128)
 MATRIX_PRODUCTS = 20
 
@@ -93,6 +96,7 @@ class Contestant:
     def take_turn(self) -> Turn | None:
         """Time the next batch. None if the pass is over."""
         for words, call in self.calls:
+            time.sleep(REST)
             return words, seconds(call)
         return None
 
