@@ -22,6 +22,8 @@ LIMITS: Dict[str, float] = {
     "dilation": 1_000_000_000,
     "dilations": 1_000_000_000,
     "scale": 1000.0,
+    # A factor of more than 10 to the power of 40
+    "lexicon_bonus": 100.0,
     "top_k": 1_000_000,
     "top_p": 1.0,
     "nO": 1_000_000,

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from itertools import chain, islice
+from math import exp
 from typing import (
     Any,
     Callable,
@@ -25,7 +26,7 @@ from spacy.vocab import Vocab
 from thinc.api import Config, Model, set_dropout_rate
 from thinc.types import Floats2d
 
-from ..checks import check_positive
+from ..checks import check_not_negative, check_positive
 from ..errors import Errors, Warnings
 from ..generation.slots import CandidatesT
 from ..generation.symbols import Symbols, find_symbols, normalize
@@ -50,6 +51,8 @@ from .strings import SEPARATOR, Entry, Pair, StringReader, distinct
 MAX_LETTERS = 1000
 # So many letters are worked on side by side, unless a string has more.
 GROUP_LETTERS = 8192
+# So many strings are looked at where one of the training data could be better than the first.
+CANDIDATES = 4
 # So many distinct strings are remembered between two changes of the weights.
 MAX_REMEMBERED = 100_000
 
@@ -68,6 +71,7 @@ DEFAULT_MODEL = Config().from_str(DEFAULT_CONFIG)["model"]
         "target": "NORM",
         "features": [],
         "memory": True,
+        "lexicon_bonus": 0.0,
         "max_pairs": None,
         "n_best": 1,
         "overwrite": False,
@@ -84,6 +88,7 @@ def make_textconv_transducer(
     target: str,
     features: List[str],
     memory: bool,
+    lexicon_bonus: float,
     max_pairs: Optional[int],
     n_best: int,
     overwrite: bool,
@@ -105,6 +110,9 @@ def make_textconv_transducer(
     memory (bool): Whether a string that was in the training data with the same features becomes
         what it became there, rather than what the network makes of it. Of several such results, it
         is the most frequent one or, if the model reads the context, what the network chooses.
+    lexicon_bonus (float): How much is added to the logarithm of the probability of a result that
+        the memory has for any other string. With more than 0, the network's doubts are settled in
+        favour of what is known: of lemmas, most are those of other forms as well.
     max_pairs (Optional[int]): How many distinct pairs of strings each update learns at most. From a
         batch with more, some are drawn, and those whose source is rare in the training data more
         often. null for all.
@@ -122,6 +130,7 @@ def make_textconv_transducer(
         target=target,
         features=features,
         memory=memory,
+        lexicon_bonus=lexicon_bonus,
         max_pairs=max_pairs,
         n_best=n_best,
         overwrite=overwrite,
@@ -136,6 +145,7 @@ def make_textconv_transducer(
         "model": DEFAULT_MODEL,
         "features": [],
         "memory": True,
+        "lexicon_bonus": 4.0,
         "max_pairs": 64,
         "n_best": 1,
         "overwrite": False,
@@ -150,6 +160,7 @@ def make_textconv_lemmatizer(
     model: Model[StringBatch, Floats2d],
     features: List[str],
     memory: bool,
+    lexicon_bonus: float,
     max_pairs: Optional[int],
     n_best: int,
     overwrite: bool,
@@ -162,6 +173,8 @@ def make_textconv_lemmatizer(
     model (Model[StringBatch, Floats2d]): The scores of symbols.
     features (List[str]): What a lemma depends on beside the word, such as "POS" and "MORPH".
     memory (bool): Whether lemmas that were in the training data are looked up.
+    lexicon_bonus (float): How much is added to the logarithm of the probability of a lemma that the
+        memory has for any other word.
     max_pairs (Optional[int]): How many distinct pairs of a word and its lemma each update learns at
         most.
     n_best (int): With more than 1, `token._.lemma_n_best` has so many lemmas with their
@@ -178,6 +191,7 @@ def make_textconv_lemmatizer(
         target="LEMMA",
         features=features,
         memory=memory,
+        lexicon_bonus=lexicon_bonus,
         max_pairs=max_pairs,
         n_best=n_best,
         overwrite=overwrite,
@@ -198,6 +212,7 @@ class ConvTransducer(ConvPipe):
     target (str): What is written to each token.
     features (Sequence[str]): What else the result depends on.
     memory (bool): Whether what was in the training data is looked up.
+    lexicon_bonus (float): How much more probable, as a logarithm, what it has for other strings is.
     max_pairs (Optional[int]): How many pairs an update learns at most.
     n_best (int): The number of results.
     overwrite (bool): Whether to replace what a token has already.
@@ -215,6 +230,7 @@ class ConvTransducer(ConvPipe):
         target: str = "NORM",
         features: Sequence[str] = (),
         memory: bool = True,
+        lexicon_bonus: float = 0.0,
         max_pairs: Optional[int] = None,
         n_best: int = 1,
         overwrite: bool = False,
@@ -224,6 +240,7 @@ class ConvTransducer(ConvPipe):
         check_writable("target", target)
         for feature in features:
             check_readable("features", feature)
+        check_not_negative("lexicon_bonus", lexicon_bonus)
         if max_pairs is not None:
             check_positive("max_pairs", max_pairs)
         check_positive("n_best", n_best)
@@ -237,6 +254,7 @@ class ConvTransducer(ConvPipe):
         self.features = tuple(features)
         self._reader = StringReader(source, target, features)
         self.memory = memory
+        self.lexicon_bonus = lexicon_bonus
         self.max_pairs = max_pairs
         self.n_best = n_best
         self.overwrite = overwrite
@@ -324,10 +342,11 @@ class ConvTransducer(ConvPipe):
 
         docs (Iterable[Doc]): The documents.
         RETURNS (List[List[List[Tuple[str, float]]]]): For each token of each document `n_best`
-            strings with their probabilities. Of a single string that is written in one pass, it is
-            that of its best alignment, which is part of its own; 1 stands for the memory, and 0 for
-            a source that is left as it is, because it is empty or too long, or nothing would be
-            left of it.
+            strings with their probabilities, the best first, which need not be the most probable if
+            there is a `lexicon_bonus`. Of a single string that is written in one pass, the
+            probability may be that of its best alignment, which is part of its own; 1 stands for
+            the memory, and 0 for a source that is left as it is, because it is empty or too long,
+            or nothing would be left of it.
         """
         docs = list(docs)
         lengths = [len(doc) for doc in docs]
@@ -463,6 +482,8 @@ class ConvTransducer(ConvPipe):
             raise ValueError(SpacyErrors.E109.format(name=self.name))
 
     def _forget(self) -> None:
+        # What the memory has for any string
+        self._lexicon = {*chain.from_iterable(self.cfg["memory"].values())}
         self._remembered: Dict[int, CandidatesT] = {}
         self._version = -1
 
@@ -595,27 +616,73 @@ class ConvTransducer(ConvPipe):
                 results[i] = [(entry.source, 0.0)]
             else:
                 unknown.append(i)
-        network = self.model.get_ref("network")
         for group in _groups(unknown, [len(entry.source) for entry in entries]):
             members = [entries[i] for i in group]
-            batch = self._batch(members)
-            if vectors is not None:
-                batch = batch.with_vectors(vectors[group])
-            sources = [entry.source for entry in members]
-            number = n_best or self.n_best
-            found = self.model.attrs["transduce"](network, batch, sources, self.symbols, number)
-            if not is_extension(self.target):
-                # In an attribute, an empty string is none.
-                found = [[one for one in candidates if one[0]] for candidates in found]
-            results.update(zip(group, map(self._choose, members, found), strict=True))
+            found = self._find(
+                members, None if vectors is None else vectors[group], n_best or self.n_best
+            )
+            results.update(zip(group, found, strict=True))
         return [results[i] for i in range(len(entries))]
 
+    def _find(
+        self, entries: List[Entry], vectors: Optional[Floats2d], number: int
+    ) -> List[CandidatesT]:
+        """Choose among the strings that the network makes. One string alone is searched for only
+        where another could take the place of what the network writes at once."""
+        if number > 1:
+            found = self._make(entries, vectors, max(number, CANDIDATES))
+        else:
+            found = self._make(entries, vectors, 1)
+            doubtful = [i for i, entry in enumerate(entries) if self._is_doubtful(entry, found[i])]
+            if doubtful:
+                again = self._make(
+                    [entries[i] for i in doubtful],
+                    None if vectors is None else vectors[doubtful],
+                    CANDIDATES,
+                )
+                for i, candidates in zip(doubtful, again, strict=True):
+                    found[i] = candidates
+        return [
+            self._choose(entry, candidates)[:number]
+            for entry, candidates in zip(entries, found, strict=True)
+        ]
+
+    def _make(
+        self, entries: List[Entry], vectors: Optional[Floats2d], number: int
+    ) -> List[CandidatesT]:
+        """Let the network make strings."""
+        batch = self._batch(entries)
+        if vectors is not None:
+            batch = batch.with_vectors(vectors)
+        sources = [entry.source for entry in entries]
+        network = self.model.get_ref("network")
+        found = self.model.attrs["transduce"](network, batch, sources, self.symbols, number)
+        if not is_extension(self.target):
+            # In an attribute, an empty string is none.
+            found = [[one for one in candidates if one[0]] for candidates in found]
+        return found
+
+    def _is_doubtful(self, entry: Entry, candidates: CandidatesT) -> bool:
+        """Whether a string of the memory may be better than the only one."""
+        text, probability = candidates[0] if candidates else ("", 0.0)
+        known = self._known(entry)
+        if known:
+            return text not in known
+        highest = exp(self.lexicon_bonus) if self.memory else 1.0
+        # Nothing else has more than the rest of the probability.
+        return self._factor(text) < highest and (1.0 - probability) * highest > probability
+
     def _choose(self, entry: Entry, candidates: CandidatesT) -> CandidatesT:
-        """Take what an entry can become of what the network makes of it."""
+        """Take what an entry can become of what the network makes of it, the best first."""
         known = self._known(entry)
         if known:
             return [one for one in candidates if one[0] in known] or [(known[0], 1.0)]
-        return candidates or [(entry.source, 0.0)]
+        ranked = sorted(candidates, key=lambda one: one[1] * self._factor(one[0]), reverse=True)
+        return ranked or [(entry.source, 0.0)]
+
+    def _factor(self, target: str) -> float:
+        """By how much a string counts as more probable."""
+        return exp(self.lexicon_bonus) if self.memory and target in self._lexicon else 1.0
 
 
 def _groups(indices: List[int], lengths: List[int]) -> Iterator[List[int]]:

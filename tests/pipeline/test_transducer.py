@@ -4,6 +4,7 @@ import pickle
 import threading
 import unicodedata
 import warnings
+from math import log
 
 import pytest
 import spacy
@@ -131,6 +132,27 @@ def test_several_results_are_ranked(model):
     assert len(set(texts)) == 3
     assert list(probabilities) == sorted(probabilities, reverse=True)
     assert 0.0 < sum(probabilities) <= 1.0 + 1e-4
+
+
+@pytest.mark.parametrize("margin, preferred", [(0.1, 1), (-0.1, 0)])
+def test_results_of_other_strings_are_preferred(model, margin, preferred):
+    nlp = make_lemmatizer(model=model, lexicon_bonus=0.0)
+    train(nlp, lemma_examples(nlp), steps=10)
+    component = nlp.get_pipe("lemmatizer")
+    [candidates] = component.transduce(["walking"], n_best=4)
+    assert component.transduce(["walking"]) == [candidates[0][0]]
+    # The second one becomes known, and a bonus makes up for its lower probability, or hardly.
+    component.cfg["memory"] = {"other": [candidates[1][0]]}
+    bonus = log(candidates[0][1] / candidates[1][1]) + margin
+    again = make_lemmatizer(model=model, lexicon_bonus=bonus)
+    again.get_pipe("lemmatizer").from_bytes(component.to_bytes())
+    [found] = again.get_pipe("lemmatizer").transduce(["walking"], n_best=4)
+    assert [text for text, _ in found][0] == candidates[preferred][0]
+    assert sorted(found) == sorted(candidates)
+    assert again.get_pipe("lemmatizer").transduce(["walking"]) == [candidates[preferred][0]]
+    assert lemmas(again("walking other")) == [candidates[preferred][0], candidates[1][0]]
+    again.get_pipe("lemmatizer").memory = False
+    assert again.get_pipe("lemmatizer").transduce(["walking"]) == [candidates[0][0]]
 
 
 def test_several_results_are_on_the_tokens():
@@ -485,6 +507,8 @@ def test_an_unregistered_extension_is_named():
         ({"source": "HEAD"}, "source"),
         ({"features": ["POS", "SPAM"]}, "features"),
         ({"n_best": 0}, "n_best"),
+        ({"lexicon_bonus": -1.0}, "lexicon_bonus"),
+        ({"lexicon_bonus": 1e6}, "lexicon_bonus"),
     ],
 )
 def test_bad_settings_are_named(config, message):
