@@ -10,6 +10,7 @@ from thinc.types import Floats2d, FloatsXd
 from thinc.util import torch2xp, xp2torch
 from torch import Tensor
 
+from ..errors import Errors
 from ..layers.autocast import without_autocast
 from .rows import flatten_rows
 from .types import EncoderBackpropT, EncoderT, RowsT
@@ -39,7 +40,11 @@ def forward(
     [layer] = model.layers
     lengths = [len(X) for X in Xs]
     W, b = (_to_tensor(model, layer.get_param(name)) for name in ("W", "b"))
-    X = _to_tensor(model, flatten_rows(model.ops, Xs, layer.get_dim("nI")))
+    width = layer.get_dim("nI")
+    rows = flatten_rows(model.ops, Xs, width)
+    if rows.shape[1] != width:
+        raise ValueError(Errors.E069.format(width=width, actual=rows.shape[1]))
+    X = _to_tensor(model, rows)
     # Thinc's `Softmax` may leave it at the scores in predictions.
     is_normalized = "softmax_normalize" in layer.attrs and (
         is_train or layer.attrs["softmax_normalize"]

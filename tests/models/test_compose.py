@@ -27,6 +27,7 @@ LSTM = {
     "depth": 1,
     "dropout": 0.0,
 }
+TAGGER = {"@architectures": "spacy-textconv.Tagger.v1"}
 POOL = {"@architectures": "spacy-textconv.PoolAttend.v1", "width": WIDTH}
 NGRAM = {"@architectures": "spacy-textconv.NgramLinear.v1", "unit": "word", "sizes": [1]}
 
@@ -184,6 +185,7 @@ def test_what_does_not_fit_is_found_when_it_is_initialized(factory, model, messa
 @pytest.mark.parametrize(
     "factory, model",
     [
+        ("textconv_tagger", {**TAGGER, "tok2vec": {**listener(), "width": 8}}),
         ("textconv_ner", tag_crf(tok2vec={**listener(), "width": 8})),
         (
             "textcat",
