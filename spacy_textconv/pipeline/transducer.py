@@ -53,6 +53,9 @@ MAX_LETTERS = 1000
 GROUP_LETTERS = 8192
 # So many strings are looked at where one of the training data could be better than the first.
 CANDIDATES = 4
+# But not where the first has less than this probability: there are too many to choose from then, as
+# before training, and a search takes long.
+LEAST_PROBABILITY = 0.1
 # So many distinct strings are remembered between two changes of the weights.
 MAX_REMEMBERED = 100_000
 
@@ -665,6 +668,8 @@ class ConvTransducer(ConvPipe):
     def _is_doubtful(self, entry: Entry, candidates: CandidatesT) -> bool:
         """Whether a string of the memory may be better than the only one."""
         text, probability = candidates[0] if candidates else ("", 0.0)
+        if probability < LEAST_PROBABILITY:
+            return False
         known = self._known(entry)
         if known:
             return text not in known
