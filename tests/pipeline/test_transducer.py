@@ -155,6 +155,19 @@ def test_results_of_other_strings_are_preferred(model, margin, preferred):
     assert again.get_pipe("lemmatizer").transduce(["walking"]) == [candidates[0][0]]
 
 
+@pytest.mark.parametrize("repeats, searches", [(1, [4]), (20, [])])
+def test_known_results_are_searched_for_where_few_are_probable(repeats, searches):
+    nlp = make_lemmatizer(lexicon_bonus=100.0)
+    train(nlp, lemma_examples(nlp), steps=10)
+    component = nlp.get_pipe("lemmatizer")
+    component.cfg["memory"] = {"known": ["known"]}
+    component.from_bytes(component.to_bytes())
+    asked, transduce = [], component.model.attrs["transduce"]
+    component.model.attrs["transduce"] = lambda *args: asked.append(args[-1]) or transduce(*args)
+    nlp("walking" * repeats)
+    assert asked == [1, *searches]
+
+
 def test_several_results_are_on_the_tokens():
     nlp = make_lemmatizer(n_best=2, memory=False)
     train(nlp, lemma_examples(nlp), steps=10)
