@@ -266,7 +266,7 @@ def attention(model: DecoderT, batch: SequenceBatch) -> ndarray:
     shim = get_shim(model)
     inputs, _ = _convert_sequences(model, batch)
     with shim.predicting():
-        return cast(CausalDecoder, shim.module).attention(*inputs).cpu().numpy()
+        return cast(CausalDecoder, shim.module).attention(*inputs).float().cpu().numpy()
 
 
 def _convert_sequences(

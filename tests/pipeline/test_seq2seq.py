@@ -13,6 +13,7 @@ from spacy.training import Example
 from thinc.api import Adam, Model
 
 from spacy_textconv.generation.symbols import UNKNOWN
+from spacy_textconv.models import device
 from spacy_textconv.models.heads.seq2seq import Seq2SeqBatch
 
 from ..util import listener, tok2vec
@@ -159,6 +160,16 @@ def test_where_the_decoder_looked(attending):
     assert attention["weights"].shape == (len("dog red big") + 1, len(doc))
     assert (attention["weights"] >= 0).all() and (attention["weights"].sum(axis=1) <= 1).all()
     assert attending("")._.reverse_attention is None
+
+
+def test_where_the_decoder_looked_in_mixed_precision(monkeypatch):
+    monkeypatch.setattr(device, "CPU_HAS_BFLOAT16_UNITS", True)
+    model = {**MODEL, "decoder": {**SMALL["decoder"], "mixed_precision": True}}
+    nlp = pipeline(model=model, attention=True)
+    train(nlp)
+    weights = nlp("big red dog")._.reverse_attention["weights"]
+    assert weights.dtype == numpy.dtype("float32")
+    assert (weights >= 0).all() and (weights.sum(axis=1) <= 1.01).all() and weights.sum() > 1
 
 
 def test_user_data_is_stored(attending):
