@@ -11,7 +11,7 @@ from .search import Hypothesis, penalize_length
 from .symbols import Symbols, normalize
 
 # How many beginnings of a string are followed for each string that is asked for.
-BEAMS = 4
+BEAMS = 2
 
 # Strings with their probabilities, the most probable one first.
 CandidatesT = List[Tuple[str, float]]

@@ -52,7 +52,7 @@ MAX_LETTERS = 1000
 # So many letters are worked on side by side, unless a string has more.
 GROUP_LETTERS = 8192
 # So many strings are looked at where one of the training data could be better than the first.
-CANDIDATES = 4
+CANDIDATES = 8
 # But not where the first has less than this probability: there are too many to choose from then, as
 # before training, and a search takes long.
 LEAST_PROBABILITY = 0.1
@@ -148,7 +148,7 @@ def make_textconv_transducer(
         "model": DEFAULT_MODEL,
         "features": [],
         "memory": True,
-        "lexicon_bonus": 4.0,
+        "lexicon_bonus": 5.0,
         "max_pairs": 64,
         "n_best": 1,
         "overwrite": False,
