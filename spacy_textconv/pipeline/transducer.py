@@ -12,6 +12,7 @@ from typing import (
     List,
     Optional,
     Sequence,
+    Set,
     Tuple,
     Union,
     cast,
@@ -265,8 +266,9 @@ class ConvTransducer(ConvPipe):
         # What training finds out: the symbols, and what strings became, by the keys of entries.
         self.cfg: Dict[str, Any] = {"labels": [], "memory": {}}
         self._symbols = Symbols([])
-        # How often pairs are in the training data.
+        # How often pairs are in the training data, and the features that are.
         self._counts: Counter = Counter()
+        self._found: Set[str] = set()
         self._forget()
         self._register()
 
@@ -335,6 +337,8 @@ class ConvTransducer(ConvPipe):
         self._counts = Counter()
         for (entry, _), count in counts.items():
             self._counts[entry.source] += count
+        self._found = set()
+        self._find_features([eg.reference for eg in get_examples()])
         self._forget()
         self.set_output(len(self.symbols))
         docs = [eg.predicted for eg in islice(get_examples(), 10)]
@@ -429,7 +433,8 @@ class ConvTransducer(ConvPipe):
         if not pairs:
             return None
         docs = [doc for eg in examples for doc in (eg.predicted, eg.reference)]
-        for name in self._reader.unset(docs):
+        self._find_features(docs)
+        for name in set(self.features).difference(self._found):
             raise ValueError(Errors.E117.format(name=self.name, feature=name))
         set_dropout_rate(self.model, drop)
         batch = self._learned_batch(pairs)
@@ -489,6 +494,11 @@ class ConvTransducer(ConvPipe):
         self._lexicon = {*chain.from_iterable(self.cfg["memory"].values())}
         self._remembered: Dict[int, CandidatesT] = {}
         self._version = -1
+
+    def _find_features(self, docs: Sequence[Doc]) -> None:
+        """Keep in mind which features documents have: where the training data are annotated in
+        part, a batch may lack some."""
+        self._found.update(set(self.features).difference(self._reader.unset(docs)))
 
     def _pairs(self, examples: Sequence[Example]) -> List[Pair]:
         """List what a batch teaches, equal pairs once, unless they depend on the context."""

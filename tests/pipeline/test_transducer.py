@@ -260,6 +260,20 @@ def test_features_that_nothing_sets_are_an_error():
         nlp("talks")
 
 
+def test_some_batches_may_have_no_features():
+    nlp = make_lemmatizer(features=["POS"])
+    annotated, bare = lemma_examples(nlp, ["left"], ["leave"], pos=["VERB"]), lemma_examples(nlp)
+    optimizer = nlp.initialize(lambda: [*bare, *annotated])
+    assert nlp.update(bare, sgd=optimizer)["lemmatizer"] > 0.0
+    optimizer = nlp.initialize(lambda: bare)
+    # What a component of the pipeline sets is in no reference.
+    nlp.update(annotated, sgd=optimizer)
+    assert nlp.update(bare, sgd=optimizer)["lemmatizer"] > 0.0
+    optimizer = nlp.initialize(lambda: bare)
+    with pytest.raises(ValueError, match="E117"):
+        nlp.update(bare, sgd=optimizer)
+
+
 def test_morphology_is_split():
     nlp = make_lemmatizer(features=["MORPH"])
     morphs = ["Number=Sing|Person=3", "Tense=Past"]
