@@ -26,7 +26,7 @@ from .pooling import positions_in_documents
 # The index of the blank among the symbols.
 BLANK = 0
 # A beam search leaves out symbols that are less probable than the best one of a slot times this.
-RARE = 1e-4
+RARE = 1e-3
 
 Key = TypeVar("Key", bound=Hashable)
 
@@ -180,8 +180,11 @@ def beam_search(
                 else:
                     state = ((*reading, symbol), symbol)
                     _add(longer, state, alignments.extend(log_prob, slot))
-        kept = {reading for reading, _ in _best_readings(longer, beam)}
-        states = {state: longer[state] for state in longer if state[0] in kept}
+        states = longer
+        if len(symbols) > 1:
+            # A single symbol makes no more readings of those that there are.
+            kept = {reading for reading, _ in _best_readings(longer, beam)}
+            states = {state: longer[state] for state in longer if state[0] in kept}
     return [
         (reading, alignments.slots, alignments.total)
         for reading, alignments in _best_readings(states, beam)
