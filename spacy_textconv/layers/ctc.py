@@ -26,7 +26,7 @@ from .pooling import positions_in_documents
 # The index of the blank among the symbols.
 BLANK = 0
 # A beam search leaves out symbols that are less probable than the best one of a slot times this.
-RARE = 1e-3
+RARE = 1e-4
 
 Key = TypeVar("Key", bound=Hashable)
 
