@@ -78,13 +78,12 @@ def check_vectors(tok2vec: EmbedT, docs: List[Doc], Xs: List[Floats2d]) -> None:
     for doc, X in zip(docs, Xs, strict=True):
         if len(X) != len(doc):
             raise ValueError(Errors.E068.format(vectors=len(X), tokens=len(doc)))
-    check_width(tok2vec, Xs)
+    check_width(tok2vec.maybe_get_dim("nO"), Xs)
 
 
-def check_width(tok2vec: EmbedT, Xs: Sequence[Floats2d]) -> None:
+def check_width(width: Optional[int], Xs: Sequence[Floats2d]) -> None:
     """Raise a ValueError unless the rows of documents, of any number, have the width that the
-    tok2vec is said to have."""
-    width = tok2vec.maybe_get_dim("nO")
+    tok2vec is said to have, if it is known."""
     for X in Xs:
         # Some embedding layers give an empty document no columns.
         if width is not None and len(X) and X.shape[1] != width:

@@ -10,8 +10,8 @@ from thinc.types import Floats2d, FloatsXd
 from thinc.util import torch2xp, xp2torch
 from torch import Tensor
 
-from ..errors import Errors
 from ..layers.autocast import without_autocast
+from .compose import check_width
 from .rows import flatten_rows
 from .types import EncoderBackpropT, EncoderT, RowsT
 from .wrap import split_rows
@@ -42,8 +42,7 @@ def forward(
     W, b = (_to_tensor(model, layer.get_param(name)) for name in ("W", "b"))
     width = layer.get_dim("nI")
     rows = flatten_rows(model.ops, Xs, width)
-    if rows.shape[1] != width:
-        raise ValueError(Errors.E069.format(width=width, actual=rows.shape[1]))
+    check_width(width, [rows])
     X = _to_tensor(model, rows)
     # Thinc's `Softmax` may leave it at the scores in predictions.
     is_normalized = "softmax_normalize" in layer.attrs and (

@@ -318,9 +318,10 @@ class ConvTransducer(ConvPipe):
         """
         validate_get_examples(get_examples, "ConvTransducer.initialize")
         self._reader.check_registered()
+        self._found = set()
         counts = Counter(
             (pair.entry, self._normalize_target(pair.target))
-            for pair in self._reader.reference_pairs(get_examples())
+            for pair in self._reader.reference_pairs(self._noting_features(get_examples()))
         )
         if not counts:
             raise ValueError(Errors.E114.format(name=self.name, target=self.target))
@@ -337,8 +338,6 @@ class ConvTransducer(ConvPipe):
         self._counts = Counter()
         for (entry, _), count in counts.items():
             self._counts[entry.source] += count
-        self._found = set()
-        self._find_features([eg.reference for eg in get_examples()])
         self._forget()
         self.set_output(len(self.symbols))
         docs = [eg.predicted for eg in islice(get_examples(), 10)]
@@ -500,6 +499,12 @@ class ConvTransducer(ConvPipe):
         part, a batch may lack some."""
         self._found.update(set(self.features).difference(self._reader.unset(docs)))
 
+    def _noting_features(self, examples: Iterable[Example]) -> Iterator[Example]:
+        """Go through the training data once, and keep in mind which features they have."""
+        for example in examples:
+            self._find_features([example.reference])
+            yield example
+
     def _pairs(self, examples: Sequence[Example]) -> List[Pair]:
         """List what a batch teaches, equal pairs once, unless they depend on the context."""
         pairs = [
@@ -630,50 +635,46 @@ class ConvTransducer(ConvPipe):
             else:
                 unknown.append(i)
         for group in _groups(unknown, [len(entry.source) for entry in entries]):
-            members = [entries[i] for i in group]
-            found = self._find(
-                members, None if vectors is None else vectors[group], n_best or self.n_best
-            )
-            results.update(zip(group, found, strict=True))
+            results.update(self._find(entries, group, vectors, n_best or self.n_best))
         return [results[i] for i in range(len(entries))]
 
     def _find(
-        self, entries: List[Entry], vectors: Optional[Floats2d], number: int
-    ) -> List[CandidatesT]:
-        """Choose among the strings that the network makes. One string alone is searched for only
-        where another could take the place of what the network writes at once."""
+        self,
+        entries: Sequence[Entry],
+        group: List[int],
+        vectors: Optional[Floats2d],
+        number: int,
+    ) -> Dict[int, CandidatesT]:
+        """Choose among the strings that the network makes of some entries. One string alone is
+        searched for only where another could take the place of what the network writes at once."""
         if number > 1:
-            found = self._make(entries, vectors, max(number, CANDIDATES))
+            found = self._make(entries, group, vectors, max(number, CANDIDATES))
         else:
-            found = self._make(entries, vectors, 1)
-            doubtful = [i for i, entry in enumerate(entries) if self._is_doubtful(entry, found[i])]
+            found = self._make(entries, group, vectors, 1)
+            doubtful = [i for i in group if self._is_doubtful(entries[i], found[i])]
             if doubtful:
-                again = self._make(
-                    [entries[i] for i in doubtful],
-                    None if vectors is None else vectors[doubtful],
-                    CANDIDATES,
-                )
-                for i, candidates in zip(doubtful, again, strict=True):
-                    found[i] = candidates
-        return [
-            self._choose(entry, candidates)[:number]
-            for entry, candidates in zip(entries, found, strict=True)
-        ]
+                found.update(self._make(entries, doubtful, vectors, CANDIDATES))
+        return {i: self._choose(entries[i], found[i])[:number] for i in group}
 
     def _make(
-        self, entries: List[Entry], vectors: Optional[Floats2d], number: int
-    ) -> List[CandidatesT]:
-        """Let the network make strings."""
-        batch = self._batch(entries)
+        self,
+        entries: Sequence[Entry],
+        group: List[int],
+        vectors: Optional[Floats2d],
+        number: int,
+    ) -> Dict[int, CandidatesT]:
+        """Let the network make strings of some entries."""
+        members = [entries[i] for i in group]
+        batch = self._batch(members)
         if vectors is not None:
-            batch = batch.with_vectors(vectors)
-        sources = [entry.source for entry in entries]
+            batch = batch.with_vectors(vectors[group])
+        sources = [entry.source for entry in members]
         network = self.model.get_ref("network")
         found = self.model.attrs["transduce"](network, batch, sources, self.symbols, number)
         if not is_extension(self.target):
             # In an attribute, an empty string is none.
             found = [[one for one in candidates if one[0]] for candidates in found]
-        return found
+        return dict(zip(group, found, strict=True))
 
     def _is_doubtful(self, entry: Entry, candidates: CandidatesT) -> bool:
         """Whether a string of the memory may be better than the only one."""

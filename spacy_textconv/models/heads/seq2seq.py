@@ -145,7 +145,7 @@ def read_chosen(
     xp = tok2vec.ops.xp
     # A listener asks for all documents of its batch.
     Xs, backprop_tok2vec = tok2vec(batch.docs, is_train)
-    check_width(tok2vec, Xs)
+    check_width(tok2vec.maybe_get_dim("nO"), Xs)
     chosen = [Xs[i] for i in batch.chosen]
     lengths = [len(X) for X in chosen]
 
@@ -168,7 +168,7 @@ def read(tok2vec: Model[List[Doc], List[Floats2d]], docs: List[Doc]) -> Tuple[Fl
         of them has.
     """
     Xs = tok2vec.predict(docs)
-    check_width(tok2vec, Xs)
+    check_width(tok2vec.maybe_get_dim("nO"), Xs)
     return flatten_rows(tok2vec.ops, Xs, tok2vec.get_dim("nO")), [len(X) for X in Xs]
 
 
