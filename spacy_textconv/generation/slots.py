@@ -4,9 +4,10 @@ from math import exp
 from typing import Dict, List, NamedTuple, Sequence, Tuple
 
 import numpy
+import torch
 from numpy import ndarray
 
-from ..layers import beam_search, collapse
+from ..layers import beam_search, collapse, ctc_loss
 from .search import Hypothesis, penalize_length
 from .symbols import Symbols, normalize
 
@@ -51,20 +52,28 @@ def best_strings(
     sources (Sequence[str]): The strings that the slots belong to.
     symbols (Symbols): The symbols.
     slots (Slots): The slots.
-    RETURNS (List[List[Tuple[str, float]]]): For each source one string, with the probability of
-        this alignment, which is a part of the string's.
+    RETURNS (List[List[Tuple[str, float]]]): For each source one string, with its probability.
     """
     counts = slots.number(numpy.array([*map(len, sources)], dtype="int64"))
+    numbers, places, lengths = collapse(log_probs.argmax(axis=1), counts)
+    losses, _ = ctc_loss(*map(torch.from_numpy, (log_probs, counts, numbers, lengths)))
+    ends = lengths.cumsum().tolist()
+    numbers, places = numbers.tolist(), places.tolist()
     return [
-        [(_write(source, numbers, places, symbols, slots), exp(log_prob))]
-        for source, (numbers, places, log_prob) in zip(
-            sources, _best_readings(log_probs, counts), strict=True
+        [(_write(source, numbers[start:end], places[start:end], symbols, slots), probability)]
+        for source, start, end, probability in zip(
+            sources, [0, *ends], ends, losses.neg().exp().tolist(), strict=False
         )
     ]
 
 
 def likely_strings(
-    log_probs: ndarray, sources: Sequence[str], symbols: Symbols, slots: Slots, number: int
+    log_probs: ndarray,
+    sources: Sequence[str],
+    symbols: Symbols,
+    slots: Slots,
+    number: int,
+    min_probability: float = 0.0,
 ) -> List[CandidatesT]:
     """Search for the most probable strings.
 
@@ -73,6 +82,7 @@ def likely_strings(
     symbols (Symbols): The symbols.
     slots (Slots): The slots.
     number (int): How many strings are wanted for each source.
+    min_probability (float): How probable they are at least, but for the first one.
     RETURNS (List[List[Tuple[str, float]]]): For each source up to so many strings, with their
         probabilities.
     """
@@ -81,7 +91,7 @@ def likely_strings(
     for source, rows in zip(sources, numpy.split(log_probs, counts.cumsum()[:-1]), strict=True):
         found: Dict[str, float] = {}
         # Two readings are one string where a letter is written in one and copied in the other.
-        for numbers, places, log_prob in beam_search(rows, BEAMS * number):
+        for numbers, places, log_prob in beam_search(rows, BEAMS * number, min_probability):
             text = _write(source, numbers, places, symbols, slots)
             found[text] = found.get(text, 0.0) + exp(log_prob)
         strings.append(sorted(found.items(), key=lambda item: -item[1])[:number])

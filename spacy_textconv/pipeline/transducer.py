@@ -349,10 +349,8 @@ class ConvTransducer(ConvPipe):
         docs (Iterable[Doc]): The documents.
         RETURNS (List[List[List[Tuple[str, float]]]]): For each token of each document `n_best`
             strings with their probabilities, the best first, which need not be the most probable if
-            there is a `lexicon_bonus`. Of a single string that is written in one pass, the
-            probability may be that of its best alignment, which is part of its own; 1 stands for
-            the memory, and 0 for a source that is left as it is, because it is empty or too long,
-            or nothing would be left of it.
+            there is a `lexicon_bonus`; 1 stands for the memory, and 0 for a source that is left as
+            it is, because it is empty or too long, or nothing would be left of it.
         """
         docs = list(docs)
         lengths = [len(doc) for doc in docs]
@@ -653,7 +651,9 @@ class ConvTransducer(ConvPipe):
             found = self._make(entries, group, vectors, 1)
             doubtful = [i for i in group if self._is_doubtful(entries[i], found[i])]
             if doubtful:
-                found.update(self._make(entries, doubtful, vectors, CANDIDATES))
+                # What is less probable loses to the first, even if it alone is known.
+                least = LEAST_PROBABILITY * exp(-self.lexicon_bonus)
+                found.update(self._make(entries, doubtful, vectors, CANDIDATES, least))
         return {i: self._choose(entries[i], found[i])[:number] for i in group}
 
     def _make(
@@ -662,15 +662,16 @@ class ConvTransducer(ConvPipe):
         group: List[int],
         vectors: Optional[Floats2d],
         number: int,
+        least: float = 0.0,
     ) -> Dict[int, CandidatesT]:
         """Let the network make strings of some entries."""
         members = [entries[i] for i in group]
         batch = self._batch(members)
         if vectors is not None:
             batch = batch.with_vectors(vectors[group])
-        sources = [entry.source for entry in members]
+        inputs = (batch, [entry.source for entry in members], self.symbols)
         network = self.model.get_ref("network")
-        found = self.model.attrs["transduce"](network, batch, sources, self.symbols, number)
+        found = self.model.attrs["transduce"](network, *inputs, number, least)
         if not is_extension(self.target):
             # In an attribute, an empty string is none.
             found = [[one for one in candidates if one[0]] for candidates in found]

@@ -104,6 +104,7 @@ def transduce(
     strings: Sequence[str],
     symbols: Symbols,
     n_best: int,
+    min_probability: float = 0.0,
 ) -> List[CandidatesT]:
     """Search for the best strings: of a single one, always the most probable next letter is
     written; more of them are found by a beam.
@@ -114,7 +115,8 @@ def transduce(
     strings (Sequence[str]): The same strings as they are.
     symbols (Symbols): The symbols.
     n_best (int): The number of results.
-    RETURNS (List[List[Tuple[str, float]]]): For each string `n_best` strings, with their
+    min_probability (float): How probable results are at least, but for the first one.
+    RETURNS (List[List[Tuple[str, float]]]): For each string up to `n_best` strings, with their
         probabilities.
     """
     encoder, decoder = network.layers
@@ -132,7 +134,8 @@ def transduce(
         for one in hypotheses:
             text = normalize(symbols.decode(one.symbols, [""] * len(one.symbols)))
             texts[text] = texts.get(text, 0.0) + exp(one.log_prob)
-        candidates.append(sorted(texts.items(), key=lambda item: -item[1])[:n_best])
+        first, *others = sorted(texts.items(), key=lambda item: -item[1])[:n_best]
+        candidates.append([first, *(one for one in others if one[1] >= min_probability)])
     return candidates
 
 

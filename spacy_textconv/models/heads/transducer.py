@@ -288,6 +288,7 @@ def transduce(
     strings: Sequence[str],
     symbols: Symbols,
     n_best: int,
+    min_probability: float = 0.0,
 ) -> List[CandidatesT]:
     """Find the best strings.
 
@@ -297,11 +298,14 @@ def transduce(
     strings (Sequence[str]): The same strings as they are.
     symbols (Symbols): The symbols.
     n_best (int): The number of results.
-    RETURNS (List[List[Tuple[str, float]]]): For each string `n_best` strings, with their
-        probabilities. That of a single one is the probability of its best alignment.
+    min_probability (float): How probable results are at least, but for the first one.
+    RETURNS (List[List[Tuple[str, float]]]): For each string up to `n_best` strings, with their
+        probabilities.
     """
     inputs = (network.ops.to_numpy(network.predict(batch)), strings, symbols, slots)
-    return best_strings(*inputs) if n_best == 1 else likely_strings(*inputs, n_best)
+    if n_best == 1:
+        return best_strings(*inputs)
+    return likely_strings(*inputs, n_best, min_probability)
 
 
 def find_room(slots: Slots, lengths: ndarray, targets: Targets) -> Room:
