@@ -3,6 +3,7 @@
 from contextlib import AbstractContextManager, nullcontext
 
 import torch
+from torch import Tensor
 
 
 def without_autocast(device: torch.device) -> AbstractContextManager:
@@ -14,3 +15,9 @@ def without_autocast(device: torch.device) -> AbstractContextManager:
     if torch.is_autocast_enabled(device.type):
         return torch.autocast(device.type, enabled=False)
     return nullcontext()
+
+
+def widen(x: Tensor) -> Tensor:
+    """Give numbers the bits of float32, if they have fewer. In bfloat16, probabilities don't add up
+    to 1, and the most probable symbols of many are as probable as each other."""
+    return x.to(torch.promote_types(x.dtype, torch.float32))

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from torch.nn import Parameter
 
 from ..checks import check_positive
-from .autocast import without_autocast
+from .autocast import widen, without_autocast
 from .packing import PaddedLinear
 from .pooling import positions_in_documents
 
@@ -111,7 +111,7 @@ def ctc_loss(
         and where there are. *Shapes:* (strings,) and (strings,)
     """
     device = log_probs.device
-    log_probs = log_probs.to(torch.promote_types(log_probs.dtype, torch.float32))
+    log_probs = widen(log_probs)
     # Of 32 bits, they would be left to cuDNN on a GPU, which makes mistakes for some targets.
     lengths, targets, target_lengths = (
         numbers.to(device, torch.long) for numbers in (lengths, targets, target_lengths)

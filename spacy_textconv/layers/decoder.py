@@ -10,6 +10,7 @@ from torch.nn import Parameter
 
 from ..checks import check_positive
 from .attention import CrossAttention, Memorize, Memory, sinusoids
+from .autocast import widen
 from .dilated import DilatedStack
 from .dropout import Dropout
 from .packing import Packing, padded_linear
@@ -260,7 +261,8 @@ class Writing:
         RETURNS (Tensor): The logarithms of the probabilities of the next one. *Shape:* (sequences,
             symbols)
         """
-        return self.decoder.step(symbols, self.steps, self.memory, hints).log_softmax(dim=1)
+        scores = self.decoder.step(symbols, self.steps, self.memory, hints)
+        return widen(scores).log_softmax(dim=1)
 
     def select(self, rows: Tensor) -> None:
         """Go on with some of the sequences. Those of a document stay together, and all documents

@@ -9,6 +9,7 @@ from torch.nn import Parameter
 
 from ..checks import check_positive
 from ..errors import Errors
+from .autocast import widen
 from .packing import Packing, PaddedLinear, padded_linear
 from .pooling import positions_in_documents
 from .upsampling import Upsampling
@@ -165,7 +166,7 @@ class Spread:
         RETURNS (Tensor): The logarithms of the probabilities of the next one. *Shape:* (sequences,
             symbols)
         """
-        return self.decoder.score(self.advance()).log_softmax(dim=1)
+        return widen(self.decoder.score(self.advance())).log_softmax(dim=1)
 
     def advance(self) -> Tensor:
         """Go on to the next row of each sequence. *Shape:* (sequences, width)"""

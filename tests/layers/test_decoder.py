@@ -9,6 +9,7 @@ from torch.testing import assert_close
 from spacy_textconv.layers import (
     CausalDecoder,
     CrossAttention,
+    DeconvDecoder,
     DilatedStack,
     HybridDecoder,
     Memorize,
@@ -45,7 +46,7 @@ def build_decoder(kind=CausalDecoder, width=8, dilations=(1, 2), **case):
 def draw_memory(decoder, lengths):
     """Rows of memory for documents, a single one for each, or nothing for a decoder without a
     memory."""
-    if isinstance(decoder, HybridDecoder):
+    if isinstance(decoder, (DeconvDecoder, HybridDecoder)):
         lengths = [1] * len(lengths)
     elif decoder.memorize is None:
         return ()
@@ -76,6 +77,16 @@ def test_step_by_step_alone_equals_the_whole_batch(kind, case, lengths):
         writing = decoder.begin(1, *of_document(memory, i))
         steps = torch.cat([writing.step(symbol[None]) for symbol in sequence])
         assert_close(steps, expected)
+
+
+@pytest.mark.parametrize("kind, case", [*ALL, (DeconvDecoder, HYBRID)])
+def test_probabilities_add_up_to_one_under_autocast(kind, case):
+    decoder = build_decoder(kind, **case).float()
+    memory = draw_memory(decoder, [3, 1])
+    memory = (memory[0].float(), memory[1]) if memory else ()
+    with torch.autocast("cpu", torch.bfloat16):
+        log_probs = decoder.begin(2, *memory).step(torch.tensor([0, 1]))
+    assert_close(log_probs.exp().sum(dim=1), torch.ones(2))
 
 
 @pytest.mark.parametrize("kind, case", ALL)
