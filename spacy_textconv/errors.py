@@ -251,6 +251,10 @@ class Errors(metaclass=_WithCode):
         "`reads` of '{name}' is \"symbols\", but its model listens to the component '{upstream}', "
         'which reads tokens. Set `reads` to "tokens", or give the model a `tok2vec` of its own.'
     )
+    E124 = (
+        "'{name}' makes strings of the strings of a list, but gets {value!r}. For this one, give a "
+        "list of it: `[{value!r}]`."
+    )
     E130 = (
         "The model of the component '{name}' is '{model}', but has to give probabilities: some of "
         "its scores are below 0 or above 1. Use `spacy.Tagger.v2`."
@@ -457,8 +461,8 @@ class Warnings(metaclass=_WithCode):
         "class. If this is so for all of them, which is what `textcat` is for, set it to true."
     )
     W030 = (
-        "'{name}' has '{feature}' among its `features`, but nothing has set it in these documents. "
-        "Put the component that does before it."
+        "Of the `features` of '{name}', nothing has set {features} in these documents. Put the "
+        "components that do before it."
     )
     W031 = (
         "The target {target!r} isn't in the Unicode normal form NFC, in which '{name}' writes "

@@ -186,7 +186,7 @@ def beam_search(
                     _add(longer, state, alignments.extend(log_prob, slot))
         states = longer
         if len(symbols) > 1:
-            # A single symbol makes no more readings of those that there are.
+            # A single symbol makes at most two readings of each, so the choice can wait.
             first, *others = _best_readings(longer, beam)
             kept = {first[0], *(reading for reading, some in others if some.total >= floor)}
             states = {state: longer[state] for state in longer if state[0] in kept}

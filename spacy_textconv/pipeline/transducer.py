@@ -12,7 +12,6 @@ from typing import (
     List,
     Optional,
     Sequence,
-    Set,
     Tuple,
     Union,
     cast,
@@ -119,7 +118,7 @@ def make_textconv_transducer(
         favour of what is known: of lemmas, most are those of other forms as well.
     max_pairs (Optional[int]): How many distinct pairs of strings each update learns at most. From a
         batch with more, some are drawn, and those whose source is rare in the training data more
-        often. null for all.
+        often. A loaded component no longer knows how rare they are. null for all.
     n_best (int): With more than 1, the extension `token._.{name}_n_best`, where {name} is that of
         the target, has so many results with their probabilities, the best first.
     overwrite (bool): Whether to replace what a token has already.
@@ -264,11 +263,12 @@ class ConvTransducer(ConvPipe):
         self.overwrite = overwrite
         self.scorer = scorer
         # What training finds out: the symbols, and what strings became, by the keys of entries.
-        self.cfg: Dict[str, Any] = {"labels": [], "memory": {}}
+        # And which of the features something has set: where the training data are annotated in
+        # part, a batch may lack some.
+        self.cfg: Dict[str, Any] = {"labels": [], "memory": {}, "features": []}
         self._symbols = Symbols([])
-        # How often pairs are in the training data, and the features that are.
+        # How often sources are in the training data.
         self._counts: Counter = Counter()
-        self._found: Set[str] = set()
         self._forget()
         self._register()
 
@@ -318,11 +318,12 @@ class ConvTransducer(ConvPipe):
         """
         validate_get_examples(get_examples, "ConvTransducer.initialize")
         self._reader.check_registered()
-        self._found = set()
-        counts = Counter(
-            (pair.entry, self._normalize_target(pair.target))
-            for pair in self._reader.reference_pairs(self._noting_features(get_examples()))
-        )
+        self.cfg["features"] = []
+        counts: Counter = Counter()
+        for example in get_examples():
+            self._find_features([example.reference])
+            for pair in self._reader.reference_pairs([example]):
+                counts[pair.entry, self._normalize_target(pair.target)] += 1
         if not counts:
             raise ValueError(Errors.E114.format(name=self.name, target=self.target))
         self._report_impossible([*counts])
@@ -358,8 +359,9 @@ class ConvTransducer(ConvPipe):
             return [[] for _ in docs]
         self._require_network()
         self._reader.check_registered()
-        for name in self._reader.unset(docs):
-            self._warn(Warnings.W030, feature=name)
+        unset = self._reader.unset(docs)
+        if unset:
+            self._warn(Warnings.W030, features=", ".join(unset))
         tokens = list(chain.from_iterable(docs))
         if self.reads_context:
             vectors = token_vectors(self.model, docs)
@@ -401,6 +403,8 @@ class ConvTransducer(ConvPipe):
             with `n_best` > 1 several, with their probabilities.
         RAISES (ValueError): If the component needs documents, or the features don't fit.
         """
+        if isinstance(strings, str):
+            raise ValueError(Errors.E124.format(name=self.name, value=strings))
         self._require_network()
         check_positive("n_best", n_best)
         if self.reads_context:
@@ -431,8 +435,9 @@ class ConvTransducer(ConvPipe):
             return None
         docs = [doc for eg in examples for doc in (eg.predicted, eg.reference)]
         self._find_features(docs)
-        for name in set(self.features).difference(self._found):
-            raise ValueError(Errors.E117.format(name=self.name, feature=name))
+        for name in self.features:
+            if name not in self.cfg["features"]:
+                raise ValueError(Errors.E117.format(name=self.name, feature=name))
         set_dropout_rate(self.model, drop)
         batch = self._learned_batch(pairs)
         if self.reads_context:
@@ -490,18 +495,14 @@ class ConvTransducer(ConvPipe):
         # What the memory has for any string
         self._lexicon = {*chain.from_iterable(self.cfg["memory"].values())}
         self._remembered: Dict[int, CandidatesT] = {}
-        self._version = -1
+        self._version: Tuple[Any, ...] = ()
 
     def _find_features(self, docs: Sequence[Doc]) -> None:
-        """Keep in mind which features documents have: where the training data are annotated in
-        part, a batch may lack some."""
-        self._found.update(set(self.features).difference(self._reader.unset(docs)))
-
-    def _noting_features(self, examples: Iterable[Example]) -> Iterator[Example]:
-        """Go through the training data once, and keep in mind which features they have."""
-        for example in examples:
-            self._find_features([example.reference])
-            yield example
+        """Keep in mind which features documents have."""
+        if len(self.cfg["features"]) < len(self.features):
+            unset = self._reader.unset(docs)
+            found = {*self.cfg["features"], *(name for name in self.features if name not in unset)}
+            self.cfg["features"] = sorted(found)
 
     def _pairs(self, examples: Sequence[Example]) -> List[Pair]:
         """List what a batch teaches, equal pairs once, unless they depend on the context."""
@@ -606,9 +607,10 @@ class ConvTransducer(ConvPipe):
         return [found[kind] for kind in kind_of_token.tolist()]
 
     def _up_to_date(self) -> Dict[int, CandidatesT]:
-        """What has been made by the weights as they are now."""
+        """What has been made by the weights and with the settings as they are now."""
         network = self.model.get_ref("network")
-        version = sum(get_shim(layer).version for layer in network.walk() if layer.shims)
+        weights = [get_shim(layer).version for layer in network.walk() if layer.shims]
+        version = (*weights, self.memory, self.lexicon_bonus, self.n_best)
         if version != self._version or len(self._remembered) >= MAX_REMEMBERED:
             self._remembered, self._version = {}, version
         return self._remembered
@@ -645,15 +647,20 @@ class ConvTransducer(ConvPipe):
     ) -> Dict[int, CandidatesT]:
         """Choose among the strings that the network makes of some entries. One string alone is
         searched for only where another could take the place of what the network writes at once."""
+        known = {i for i in group if self._known(entries[i])}
         if number > 1:
-            found = self._make(entries, group, vectors, max(number, CANDIDATES))
+            searched = max(number, CANDIDATES) if known or self._bonus > 1.0 else number
+            found = self._make(entries, group, vectors, searched)
         else:
             found = self._make(entries, group, vectors, 1)
             doubtful = [i for i in group if self._is_doubtful(entries[i], found[i])]
-            if doubtful:
-                # What is less probable loses to the first, even if it alone is known.
-                least = LEAST_PROBABILITY * exp(-self.lexicon_bonus)
-                found.update(self._make(entries, doubtful, vectors, CANDIDATES, least))
+            # What isn't known for the entry itself has to be as probable as the bonus can make up.
+            for members, least in (
+                ([i for i in doubtful if i in known], 0.0),
+                ([i for i in doubtful if i not in known], LEAST_PROBABILITY / self._bonus),
+            ):
+                if members:
+                    found.update(self._make(entries, members, vectors, CANDIDATES, least))
         return {i: self._choose(entries[i], found[i])[:number] for i in group}
 
     def _make(
@@ -685,9 +692,8 @@ class ConvTransducer(ConvPipe):
         known = self._known(entry)
         if known:
             return text not in known
-        highest = exp(self.lexicon_bonus) if self.memory else 1.0
         # Nothing else has more than the rest of the probability.
-        return self._factor(text) < highest and (1.0 - probability) * highest > probability
+        return self._factor(text) < self._bonus and (1.0 - probability) * self._bonus > probability
 
     def _choose(self, entry: Entry, candidates: CandidatesT) -> CandidatesT:
         """Take what an entry can become of what the network makes of it, the best first."""
@@ -699,7 +705,12 @@ class ConvTransducer(ConvPipe):
 
     def _factor(self, target: str) -> float:
         """By how much a string counts as more probable."""
-        return exp(self.lexicon_bonus) if self.memory and target in self._lexicon else 1.0
+        return self._bonus if target in self._lexicon else 1.0
+
+    @property
+    def _bonus(self) -> float:
+        """By how much a string of the memory counts as more probable."""
+        return exp(self.lexicon_bonus) if self.memory else 1.0
 
 
 def _groups(indices: List[int], lengths: List[int]) -> Iterator[List[int]]:
