@@ -152,12 +152,12 @@ def lm_score(examples: Iterable[Example], **cfg: Any) -> Dict[str, Any]:
 
     examples (Iterable[Example]): The examples.
     RETURNS (Dict[str, Any]): `bits_per_character`, the surprise of all texts divided by the number
-        of their letters: the lower, the better. As spaCy looks for the highest score, `lm_score` is
-        the geometric mean of the probabilities of letters, 2 to the power of minus that: like other
-        scores, it is between 0 and 1. None where there is nothing to score.
+        of their letters in NFC: the lower, the better. As spaCy looks for the highest score,
+        `lm_score` is the geometric mean of the probabilities of letters, 2 to the power of minus
+        that: like other scores, it is between 0 and 1. None where there is nothing to score.
     """
     docs = [eg.predicted for eg in examples if eg.predicted._.surprise is not None]
-    letters = sum(len(doc.text) for doc in docs)
+    letters = sum(len(normalize(doc.text)) for doc in docs)
     if not letters:
         return {"lm_score": None, "bits_per_character": None}
     bits = sum(float(doc._.surprise.sum(dtype="float64")) for doc in docs) / letters

@@ -1,6 +1,6 @@
 """Scores of slots to strings and sequences."""
 
-from math import exp
+from math import exp, inf
 from typing import Dict, List, NamedTuple, Sequence, Tuple
 
 import numpy
@@ -112,7 +112,7 @@ def read_sequences(
     log_probs (ndarray): The logarithms of the probabilities of symbols. *Shape:* (slots, symbols)
     slots (Sequence[int]): The number of slots of each sequence.
     max_lengths (Sequence[int]): How many symbols each sequence has at most. What is left is cut
-        off.
+        off, and readings that are equal then are one sequence.
     beam (int): How many beginnings of a sequence are followed. With 1, the most probable symbol of
         each slot is taken, and the probability is that of this alignment.
     n_best (int), length_penalty (float): As for `search.beam_search`. A sequence has no end.
@@ -127,11 +127,13 @@ def read_sequences(
         readings = [beam_search(part, beam) for part in parts]
     found = []
     for limit, some in zip(max_lengths, readings, strict=True):
+        totals: Dict[Tuple[int, ...], float] = {}
+        for reading, _, log_prob in some:
+            sequence = reading[:limit]
+            totals[sequence] = float(numpy.logaddexp(totals.get(sequence, -inf), log_prob))
         hypotheses = [
-            Hypothesis(
-                [*symbols[:limit]], p, p / penalize_length(float(len(symbols)), length_penalty)
-            )
-            for symbols, _, p in some
+            Hypothesis([*sequence], p, p / penalize_length(float(len(sequence)), length_penalty))
+            for sequence, p in totals.items()
         ]
         found.append(sorted(hypotheses, key=lambda one: -one.score)[:n_best])
     return found

@@ -16,7 +16,7 @@ from ..checks import check_positive
 from ..errors import Errors
 from ..generation.sampling import Sampler
 from ..generation.search import Step
-from ..generation.symbols import END, SPECIAL
+from ..generation.symbols import END, SPECIAL, normalize
 from ..models.decode import SequenceBatch, starting
 from ..models.heads.language_model import LanguageModelT
 from ..scorers import lm_score
@@ -174,7 +174,7 @@ class ConvLanguageModel(SequencePipe):
         for doc, bits in zip(docs, scores, strict=True):
             # Not a view, which would keep the bits of all documents of its batch.
             doc._.set(SURPRISE, bits.copy())
-            letters = len(doc.text)
+            letters = len(normalize(doc.text))
             doc._.set(BITS, float(bits.sum(dtype="float64")) / letters if letters else None)
 
     def hidden(self, docs: Iterable[Doc], units: Optional[Sequence[int]] = None) -> List[ndarray]:

@@ -71,6 +71,16 @@ def test_sequences_are_the_best_symbols_of_their_slots():
     assert [one.symbols for one in cut] == [[B, A]]
 
 
+def test_what_is_equal_after_it_is_cut_is_one_sequence():
+    rows = log_probs([A, B, A], probability=0.5)
+    [hypotheses] = read(rows, [3], [1], beam=99, n_best=99, length_penalty=1.0)
+    # Each of the three symbols, or none at all.
+    assert sorted(one.symbols for one in hypotheses) == [[], [UNKNOWN], [A], [B]]
+    assert sum(numpy.exp(one.log_prob) for one in hypotheses) == pytest.approx(1.0)
+    scores = [one.score for one in hypotheses]
+    assert scores == sorted(scores, reverse=True)
+
+
 def test_a_beam_adds_up_alignments():
     # Nothing is the best symbol of each slot, but less probable than the ways to one A.
     rows = numpy.log([[0.6, 0.0 + 1e-9, 0.4 - 2e-9, 1e-9], [0.55, 1e-9, 0.45 - 2e-9, 1e-9]])

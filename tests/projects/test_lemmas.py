@@ -84,7 +84,6 @@ def test_the_speed_is_that_of_both_systems(project: Path):
     rates = [result["network_words_per_second"]]
     rates += [rate for part in ("pipeline", "lemmatizer") for rate in result[part].values()]
     assert all(rate > 0 for rate in rates)
-    assert result["lemmatizer"]["ours"] > result["pipeline"]["ours"]
 
 
 def test_scores_are_those_counted_by_hand(scripts):
