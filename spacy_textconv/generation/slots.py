@@ -1,7 +1,7 @@
 """Scores of slots to strings and sequences."""
 
 from math import exp, inf
-from typing import Dict, List, NamedTuple, Sequence, Tuple
+from typing import Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 import numpy
 import torch
@@ -9,7 +9,7 @@ from numpy import ndarray
 
 from ..layers import beam_search, collapse, ctc_loss
 from .search import Hypothesis, penalize_length
-from .symbols import Symbols, normalize
+from .symbols import Lexicon, Symbols, normalize
 
 # How many beginnings of a string are followed for each string that is asked for.
 BEAMS = 2
@@ -73,7 +73,7 @@ def likely_strings(
     symbols: Symbols,
     slots: Slots,
     number: int,
-    min_probability: float = 0.0,
+    lexicon: Optional[Lexicon] = None,
 ) -> List[CandidatesT]:
     """Search for the most probable strings.
 
@@ -82,18 +82,20 @@ def likely_strings(
     symbols (Symbols): The symbols.
     slots (Slots): The slots.
     number (int): How many strings are wanted for each source.
-    min_probability (float): How probable they are at least, but for the first one.
+    lexicon (Optional[Lexicon]): The strings to choose from; None for any strings.
     RETURNS (List[List[Tuple[str, float]]]): For each source up to so many strings, with their
         probabilities.
     """
     counts = slots.number(numpy.array([*map(len, sources)], dtype="int64"))
+    beginnings = None if lexicon is None else lexicon.beginnings
     strings = []
     for source, rows in zip(sources, numpy.split(log_probs, counts.cumsum()[:-1]), strict=True):
         found: Dict[str, float] = {}
         # Two readings are one string where a letter is written in one and copied in the other.
-        for numbers, places, log_prob in beam_search(rows, BEAMS * number, min_probability):
+        for numbers, places, log_prob in beam_search(rows, BEAMS * number, beginnings):
             text = _write(source, numbers, places, symbols, slots)
-            found[text] = found.get(text, 0.0) + exp(log_prob)
+            if lexicon is None or text in lexicon.strings:
+                found[text] = found.get(text, 0.0) + exp(log_prob)
         strings.append(sorted(found.items(), key=lambda item: -item[1])[:number])
     return strings
 

@@ -78,6 +78,21 @@ class Symbols:
         )
 
 
+class Lexicon:
+    """Known strings, and the beginnings of their symbols, among which one can search.
+
+    strings (Iterable[str]): The strings.
+    symbols (Symbols): The symbols.
+    """
+
+    def __init__(self, strings: Iterable[str], symbols: Symbols):
+        self.strings = frozenset(strings)
+        self.beginnings: Set[Tuple[int, ...]] = set()
+        for string in self.strings:
+            numbers = tuple(symbols.encode([string])[0].tolist())
+            self.beginnings.update(numbers[:end] for end in range(1, len(numbers) + 1))
+
+
 class SequenceSymbols(Protocol):
     """What sequences are written with, each symbol with a number from `SPECIAL` on: letters, words
     or pieces of words. Texts are read and written in the normal form of `normalize`. Those whose

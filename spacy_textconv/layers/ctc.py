@@ -8,8 +8,8 @@ The slots of all strings lie end to end, without rows between them.
 """
 
 from heapq import nlargest
-from math import exp, inf, log, log1p
-from typing import Dict, Hashable, List, NamedTuple, Tuple, TypeVar
+from math import exp, log, log1p
+from typing import Container, Dict, Hashable, List, NamedTuple, Optional, Tuple, TypeVar
 
 import numpy
 import torch
@@ -153,7 +153,7 @@ def collapse(best: ndarray, lengths: ndarray) -> Tuple[ndarray, ndarray, ndarray
 
 
 def beam_search(
-    log_probs: ndarray, beam: int, min_probability: float = 0.0
+    log_probs: ndarray, beam: int, beginnings: Optional[Container[Tuple[int, ...]]] = None
 ) -> List[Tuple[Tuple[int, ...], Tuple[int, ...], float]]:
     """Find the most probable readings of one string, each with the probability of all its
     alignments together (prefix beam search: Hannun et al. 2014, "First-pass large vocabulary
@@ -163,32 +163,30 @@ def beam_search(
     log_probs (ndarray): The logarithms of the probabilities of the symbols. *Shape:* (slots,
         symbols)
     beam (int): How many beginnings of readings are kept after each slot.
-    min_probability (float): Beginnings that are less probable are left out, but for the most
-        probable one.
+    beginnings (Optional[Container[Tuple[int, ...]]]): The beginnings that readings can have; None
+        for all. The empty one needn't be among them.
     RETURNS (List[Tuple[Tuple[int, ...], Tuple[int, ...], float]]): Up to `beam` readings, the most
         probable one first: its symbols, the first of the slots of each symbol in the most probable
         alignment, and the logarithm of the probability.
     """
     check_positive("beam", beam)
-    floor = log(min_probability) if min_probability > 0.0 else -inf
     states: _States = {((), BLANK): _Alignments(0.0, 0.0, ())}
     for slot, row in enumerate(log_probs):
-        best = row.max()
-        likely = (row >= min(best, max(best + log(RARE), floor))).nonzero()[0]
+        likely = (row >= row.max() + log(RARE)).nonzero()[0]
         symbols = list(zip(likely.tolist(), row[likely].tolist(), strict=True))
         longer: _States = {}
         for (reading, last), alignments in states.items():
             for symbol, log_prob in symbols:
                 if symbol in (BLANK, last):
                     _add(longer, (reading, symbol), alignments.extend(log_prob))
-                else:
-                    state = ((*reading, symbol), symbol)
-                    _add(longer, state, alignments.extend(log_prob, slot))
+                    continue
+                longest = (*reading, symbol)
+                if beginnings is None or longest in beginnings:
+                    _add(longer, (longest, symbol), alignments.extend(log_prob, slot))
         states = longer
         if len(symbols) > 1:
             # A single symbol makes at most two readings of each, so the choice can wait.
-            first, *others = _best_readings(longer, beam)
-            kept = {first[0], *(reading for reading, some in others if some.total >= floor)}
+            kept = {reading for reading, _ in _best_readings(longer, beam)}
             states = {state: longer[state] for state in longer if state[0] in kept}
     return [
         (reading, alignments.slots, alignments.total)

@@ -29,7 +29,7 @@ from thinc.types import Floats2d
 from ..checks import check_not_negative, check_positive
 from ..errors import Errors, Warnings
 from ..generation.slots import CandidatesT
-from ..generation.symbols import Symbols, find_symbols, normalize
+from ..generation.symbols import Lexicon, Symbols, find_symbols, normalize
 from ..models.attributes import (
     bare_name,
     check_readable,
@@ -474,9 +474,10 @@ class ConvTransducer(ConvPipe):
         return self.scorer(examples, **settings)
 
     def _loaded(self, file: str, source: str) -> None:
-        self._forget()
-        if file == "cfg" and self.labels:
-            self.set_output(len(self.symbols))
+        if file == "cfg":
+            self._forget()
+            if self.labels:
+                self.set_output(len(self.symbols))
 
     def _register(self) -> None:
         register_target(self.target)
@@ -492,10 +493,17 @@ class ConvTransducer(ConvPipe):
             raise ValueError(SpacyErrors.E109.format(name=self.name))
 
     def _forget(self) -> None:
-        # What the memory has for any string
-        self._lexicon = {*chain.from_iterable(self.cfg["memory"].values())}
+        self._strings: Optional[Lexicon] = None
         self._remembered: Dict[int, CandidatesT] = {}
         self._version: Tuple[Any, ...] = ()
+
+    @property
+    def _lexicon(self) -> Lexicon:
+        """What the memory has for any string."""
+        if self._strings is None:
+            known = chain.from_iterable(self.cfg["memory"].values())
+            self._strings = Lexicon(known, self.symbols)
+        return self._strings
 
     def _find_features(self, docs: Sequence[Doc]) -> None:
         """Keep in mind which features documents have."""
@@ -645,22 +653,14 @@ class ConvTransducer(ConvPipe):
         vectors: Optional[Floats2d],
         number: int,
     ) -> Dict[int, CandidatesT]:
-        """Choose among the strings that the network makes of some entries. One string alone is
-        searched for only where another could take the place of what the network writes at once."""
-        known = {i for i in group if self._known(entries[i])}
-        if number > 1:
-            searched = max(number, CANDIDATES) if known or self._bonus > 1.0 else number
-            found = self._make(entries, group, vectors, searched)
-        else:
-            found = self._make(entries, group, vectors, 1)
-            doubtful = [i for i in group if self._is_doubtful(entries[i], found[i])]
-            # What isn't known for the entry itself has to be as probable as the bonus can make up.
-            for members, least in (
-                ([i for i in doubtful if i in known], 0.0),
-                ([i for i in doubtful if i not in known], LEAST_PROBABILITY / self._bonus),
-            ):
-                if members:
-                    found.update(self._make(entries, members, vectors, CANDIDATES, least))
+        """Choose among the strings that the network makes of some entries, and those of the memory
+        where one of these could be better."""
+        found = self._make(entries, group, vectors, number)
+        doubtful = [i for i in group if self._is_doubtful(entries[i], found[i])]
+        if doubtful:
+            known = self._make(entries, doubtful, vectors, CANDIDATES, self._lexicon)
+            for i, candidates in known.items():
+                found[i] = [*{**dict(candidates), **dict(found[i])}.items()]
         return {i: self._choose(entries[i], found[i])[:number] for i in group}
 
     def _make(
@@ -669,7 +669,7 @@ class ConvTransducer(ConvPipe):
         group: List[int],
         vectors: Optional[Floats2d],
         number: int,
-        least: float = 0.0,
+        lexicon: Optional[Lexicon] = None,
     ) -> Dict[int, CandidatesT]:
         """Let the network make strings of some entries."""
         members = [entries[i] for i in group]
@@ -678,14 +678,14 @@ class ConvTransducer(ConvPipe):
             batch = batch.with_vectors(vectors[group])
         inputs = (batch, [entry.source for entry in members], self.symbols)
         network = self.model.get_ref("network")
-        found = self.model.attrs["transduce"](network, *inputs, number, least)
+        found = self.model.attrs["transduce"](network, *inputs, number, lexicon)
         if not is_extension(self.target):
             # In an attribute, an empty string is none.
             found = [[one for one in candidates if one[0]] for candidates in found]
         return dict(zip(group, found, strict=True))
 
     def _is_doubtful(self, entry: Entry, candidates: CandidatesT) -> bool:
-        """Whether a string of the memory may be better than the only one."""
+        """Whether a string of the memory may be better than the first one."""
         text, probability = candidates[0] if candidates else ("", 0.0)
         if probability < LEAST_PROBABILITY:
             return False
@@ -693,7 +693,8 @@ class ConvTransducer(ConvPipe):
         if known:
             return text not in known
         # Nothing else has more than the rest of the probability.
-        return self._factor(text) < self._bonus and (1.0 - probability) * self._bonus > probability
+        highest = (1.0 - probability) * self._bonus
+        return highest > probability and self._factor(text) < self._bonus
 
     def _choose(self, entry: Entry, candidates: CandidatesT) -> CandidatesT:
         """Take what an entry can become of what the network makes of it, the best first."""
@@ -705,7 +706,7 @@ class ConvTransducer(ConvPipe):
 
     def _factor(self, target: str) -> float:
         """By how much a string counts as more probable."""
-        return self._bonus if target in self._lexicon else 1.0
+        return self._bonus if self._bonus > 1.0 and target in self._lexicon.strings else 1.0
 
     @property
     def _bonus(self) -> float:

@@ -2,7 +2,7 @@ import numpy
 import pytest
 
 from spacy_textconv.generation.slots import Slots, best_strings, likely_strings, read_sequences
-from spacy_textconv.generation.symbols import Symbols
+from spacy_textconv.generation.symbols import Lexicon, Symbols
 
 SYMBOLS = Symbols(["a", "b"])
 BLANK, UNKNOWN, A, B = range(4)
@@ -43,6 +43,16 @@ def test_what_is_written_and_what_is_copied_is_one_string():
     rows[2] = numpy.log([0.1, 0.4, 0.4, 0.1])
     [[best, *_]] = likely_strings(rows, ["a"], SYMBOLS, SLOTS, 2)
     assert best[0] == "a" and best[1] > 0.5
+
+
+def test_strings_are_searched_for_in_a_lexicon():
+    rows = log_probs([A, BLANK, B, BLANK], probability=0.7)
+    rows[:, UNKNOWN] = -99.0
+    strings = dict(likely_strings(rows, ["x"], SYMBOLS, SLOTS, 99)[0])
+    lexicon = Lexicon(["ba", "bab", "abba", "axb"], SYMBOLS)
+    [found] = likely_strings(rows, ["x"], SYMBOLS, SLOTS, 99, lexicon)
+    # "abba" needs five slots, and no x is written.
+    assert dict(found) == {text: pytest.approx(strings[text]) for text in ("ba", "bab")}
 
 
 def test_strings_are_normalized():

@@ -169,14 +169,15 @@ def test_a_beam_search_leaves_rare_symbols_out():
     assert [reading for reading, _, _ in beam_search(log_probs, beam=9)] == [(), (1,)]
 
 
-def test_a_beam_search_leaves_out_what_is_too_improbable():
-    log_probs = numpy.log([[0.8, 0.2], [0.9, 0.1]])
-    readings = {(): 0.72, (1,): 0.2 * 0.9 + 0.2 * 0.1 + 0.8 * 0.1}
-    for min_probability, expected in [(0.1, [(), (1,)]), (0.3, [()]), (0.9, [()])]:
-        found = beam_search(log_probs, beam=9, min_probability=min_probability)
-        assert [reading for reading, _, _ in found] == expected
-        for reading, _, log_prob in found:
-            assert numpy.exp(log_prob) == pytest.approx(readings[reading])
+def test_a_beam_search_keeps_to_beginnings():
+    log_probs = random_log_probs(4).numpy()
+    expected = all_readings(log_probs)
+    beginnings = {(1,), (1, 2), (2,), (2, 1), (2, 1, 2)}
+    found = beam_search(log_probs, beam=99, beginnings=beginnings)
+    assert {reading for reading, _, _ in found} == {(), *beginnings}
+    for reading, firsts, log_prob in found:
+        assert firsts == expected[reading][0]
+        assert numpy.exp(log_prob) == pytest.approx(expected[reading][1])
 
 
 def test_a_beam_of_a_long_string_has_a_probability():

@@ -17,7 +17,7 @@ from torch import Tensor
 from ...checks import check_natural
 from ...generation.search import search
 from ...generation.slots import BEAMS, CandidatesT
-from ...generation.symbols import END, START, Symbols, normalize
+from ...generation.symbols import END, START, Lexicon, Symbols, normalize
 from ...layers import StringEncoder
 from ..compose import check_tok2vec, rows_width
 from ..decode import BuildDecoderT, begin, check_decoder, starting
@@ -104,7 +104,7 @@ def transduce(
     strings: Sequence[str],
     symbols: Symbols,
     n_best: int,
-    min_probability: float = 0.0,
+    lexicon: Optional[Lexicon] = None,
 ) -> List[CandidatesT]:
     """Search for the best strings: of a single one, always the most probable next letter is
     written; more of them are found by a beam.
@@ -115,8 +115,8 @@ def transduce(
     strings (Sequence[str]): The same strings as they are.
     symbols (Symbols): The symbols.
     n_best (int): The number of results.
-    min_probability (float): How probable results are at least, but for the first one.
-    RETURNS (List[List[Tuple[str, float]]]): For each string up to `n_best` strings, with their
+    lexicon (Optional[Lexicon]): Not used: a beam finds known strings among the others.
+    RETURNS (List[List[Tuple[str, float]]]): For each string `n_best` strings, with their
         probabilities.
     """
     encoder, decoder = network.layers
@@ -134,8 +134,7 @@ def transduce(
         for one in hypotheses:
             text = normalize(symbols.decode(one.symbols, [""] * len(one.symbols)))
             texts[text] = texts.get(text, 0.0) + exp(one.log_prob)
-        first, *others = sorted(texts.items(), key=lambda item: -item[1])[:n_best]
-        candidates.append([first, *(one for one in others if one[1] >= min_probability)])
+        candidates.append(sorted(texts.items(), key=lambda item: -item[1])[:n_best])
     return candidates
 
 

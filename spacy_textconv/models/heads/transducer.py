@@ -15,7 +15,7 @@ from thinc.util import torch2xp, xp2torch
 from torch import Tensor
 
 from ...generation.slots import CandidatesT, Slots, best_strings, likely_strings
-from ...generation.symbols import SPECIAL, Symbols, lower
+from ...generation.symbols import SPECIAL, Lexicon, Symbols, lower
 from ...layers import StringTransducer, ctc_loss, needed_slots
 from ..compose import check_tok2vec, check_vectors, replace_network, rows_width
 from ..features import hash_rows
@@ -288,7 +288,7 @@ def transduce(
     strings: Sequence[str],
     symbols: Symbols,
     n_best: int,
-    min_probability: float = 0.0,
+    lexicon: Optional[Lexicon] = None,
 ) -> List[CandidatesT]:
     """Find the best strings.
 
@@ -298,14 +298,14 @@ def transduce(
     strings (Sequence[str]): The same strings as they are.
     symbols (Symbols): The symbols.
     n_best (int): The number of results.
-    min_probability (float): How probable results are at least, but for the first one.
+    lexicon (Optional[Lexicon]): The strings to choose from; None for any strings.
     RETURNS (List[List[Tuple[str, float]]]): For each string up to `n_best` strings, with their
         probabilities.
     """
     inputs = (network.ops.to_numpy(network.predict(batch)), strings, symbols, slots)
     if n_best == 1:
         return best_strings(*inputs)
-    return likely_strings(*inputs, n_best, min_probability)
+    return likely_strings(*inputs, n_best, lexicon)
 
 
 def find_room(slots: Slots, lengths: ndarray, targets: Targets) -> Room:
