@@ -29,6 +29,8 @@ LIMITS: Dict[str, float] = {
     "nO": 1_000_000,
     "symbols": 1_000_000,
     "max_symbols": 1_000_000,
+    # What torch takes
+    "seed": 2**63 - 1,
     # These are no settings, but what others add up to.
     "in_width": MAX_ROWS,
     "out_width": MAX_ROWS,

@@ -181,8 +181,9 @@ class Errors(metaclass=_WithCode):
         "transitions between them. Use `spacy-textconv.TagCRF.v1`."
     )
     E090 = (
-        "The file {path} can't be loaded: {reason}. It is missing, damaged or of another "
-        "component. Save the pipeline again from its source."
+        "The file {path} can't be loaded: {reason}. It is missing or damaged, or the settings are "
+        "others than those that it was saved with. Give the component the same ones, or save the "
+        "pipeline again from its source."
     )
     E091 = (
         "The labels and the model of {source} don't belong together: {labels} labels need "
@@ -254,6 +255,27 @@ class Errors(metaclass=_WithCode):
     E124 = (
         "'{name}' makes strings of the strings of a list, but gets {value!r}. For this one, give a "
         "list of it: `[{value!r}]`."
+    )
+    E125 = (
+        "The component '{name}' rewrites one document at a time, a text or a `Doc`, but gets "
+        "{value!r}."
+    )
+    E126 = (
+        "The component '{name}' was trained with the conditions {saved}, but is loaded with "
+        "{given}. Set its `conditions` to what they were, in this order, or train it again."
+    )
+    E127 = (
+        "The output {path} ends as the picture does that is drawn beside it. Give one that ends in "
+        ".json."
+    )
+    E128 = (
+        "A process of `--n-process` ended before its documents were annotated. If it has told no "
+        "reason, the system may have ended it, for example because memory ran out: give fewer "
+        "processes or a smaller `--batch-size`. The same command goes on where this one stopped."
+    )
+    E129 = (
+        "The rate of dropout is {value!r}, but has to be at least 0 and less than 1. Set "
+        "`[training] dropout`, or `drop` of `nlp.update`."
     )
     E130 = (
         "The model of the component '{name}' is '{model}', but has to give probabilities: some of "

@@ -4,6 +4,7 @@ import multiprocessing
 import os
 import threading
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from typing import Any, Iterator, List, NamedTuple, Optional
 
@@ -57,7 +58,10 @@ def annotate_in_processes(shards: List[Shard], worker: Worker, n_process: int) -
     lock that a thread held at the time."""
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(n_process, context, _start_process, (worker,)) as pool:
-        yield from pool.map(_annotate, shards)
+        try:
+            yield from pool.map(_annotate, shards)
+        except BrokenProcessPool as err:
+            raise ValueError(Errors.E128) from err
 
 
 def _start_process(worker: Worker) -> None:

@@ -16,6 +16,8 @@ from ..errors import Errors
 from ._app import app, import_plots
 
 N_BINS = 10
+# How the picture beside an output ends
+PICTURE = ".svg"
 
 
 @app.command("calibration")
@@ -47,6 +49,8 @@ def calibration_cli(
     what a threshold gains in precision and costs in recall, and draws both
     (needs matplotlib).
     """
+    if output_path.suffix == PICTURE:
+        msg.fail(Errors.E127.format(path=output_path), exits=1)
     plots = import_plots()
     import_code(code_path)
     setup_gpu(use_gpu)
@@ -75,7 +79,7 @@ def calibration_cli(
     result = measure_calibration(*map(numpy.array, zip(*found, strict=True)), n_gold=n_gold)
     output_path.parent.mkdir(parents=True, exist_ok=True)
     srsly.write_json(output_path, result)
-    plots.plot_calibration(result, output_path.with_suffix(".svg"))
+    plots.plot_calibration(result, output_path.with_suffix(PICTURE))
     msg.good(f"{output_path}: expected calibration error {result['ece']:.3f}")
 
 

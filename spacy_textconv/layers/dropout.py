@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torch.nn import Parameter
 
 from ..checks import check_dropout
+from ..errors import Errors
 from .packing import Packing
 
 
@@ -75,7 +76,10 @@ def set_dropout(module: nn.Module, p: float) -> None:
 
     module (nn.Module): The module.
     p (float): The rate.
+    RAISES (ValueError): If it is none, before any is set.
     """
+    if not 0.0 <= p < 1.0:
+        raise ValueError(Errors.E129.format(value=p))
     for layer in module.modules():
         if isinstance(layer, Dropout) and layer.follows_training:
             layer.p = p

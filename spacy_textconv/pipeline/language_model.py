@@ -1,7 +1,7 @@
 """Texts, letter by letter: how probable they are, and new ones."""
 
 from math import log
-from typing import Any, Callable, Dict, Iterable, Iterator, List, Optional, Sequence
+from typing import Any, Callable, Dict, Iterable, Iterator, List, Optional, Sequence, Union
 
 import numpy
 from numpy import ndarray
@@ -177,12 +177,14 @@ class ConvLanguageModel(SequencePipe):
             letters = len(normalize(doc.text))
             doc._.set(BITS, float(bits.sum(dtype="float64")) / letters if letters else None)
 
-    def hidden(self, docs: Iterable[Doc], units: Optional[Sequence[int]] = None) -> List[ndarray]:
+    def hidden(
+        self, docs: Union[Doc, Iterable[Doc]], units: Optional[Sequence[int]] = None
+    ) -> List[ndarray]:
         """Compute the activations of the last layer, each of whose units may have found out
         something about texts (Radford et al. 2017, "Learning to generate reviews and discovering
         sentiment").
 
-        docs (Iterable[Doc]): The documents.
+        docs (Union[Doc, Iterable[Doc]]): The documents.
         units (Optional[Sequence[int]]): The units that are wanted; None for all.
         RETURNS (List[ndarray]): For each document, the activations after each symbol. *Shape:*
             (symbols, units)
@@ -273,8 +275,11 @@ class ConvLanguageModel(SequencePipe):
             raise ValueError(SpacyErrors.E910.format(name=self.name))
         return loss
 
-    def _read(self, docs: Iterable[Doc]) -> SequenceBatch:
+    def _read(self, docs: Union[Doc, Iterable[Doc]]) -> SequenceBatch:
         self._require_model()
+        # A document is an iterable as well, of tokens, which have texts.
+        if isinstance(docs, Doc):
+            docs = [docs]
         return starting(*self.alphabet.encode([doc.text for doc in docs]))
 
     def _write(self, prompt: str, n: int, sampler: Sampler, max_length: int) -> Iterator[Step]:

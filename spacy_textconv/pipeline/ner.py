@@ -388,6 +388,8 @@ class ConvEntityRecognizer(ConvPipe):
         validate_examples(examples, "ConvEntityRecognizer.calibrate")
         if not self.model.has_dim("nO"):
             raise ValueError(SpacyErrors.E109.format(name=self.name))
+        if not examples:
+            return self.cfg["temperature"]
         gold = self._gold_tags(examples, allow_unknown=True)
         if not (gold >= 0).any():
             return self.cfg["temperature"]

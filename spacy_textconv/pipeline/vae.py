@@ -241,7 +241,8 @@ class ConvVAE(SequencePipe):
         self.word_dropout = word_dropout
         self.auxiliary_weight = auxiliary_weight
         self.scorer = scorer
-        self.cfg: Dict[str, Any] = {"symbols": {}}
+        # The weights know the conditions by their numbers alone.
+        self.cfg: Dict[str, Any] = {"symbols": {}, "conditions": list(conditions)}
         self._updates = 0
         self._extensions = DocExtensions([self.target])
 
@@ -386,6 +387,8 @@ class ConvVAE(SequencePipe):
         RAISES (ValueError): If the model is a plain autoencoder, or as `decode` does.
         """
         check_natural("n", n)
+        if seed is not None:
+            check_natural("seed", seed)
         self._require_latent()
         points = numpy.random.default_rng(seed).standard_normal((n, self.width), dtype="float32")
         return self.decode(points, **settings)
@@ -397,8 +400,10 @@ class ConvVAE(SequencePipe):
         label (str): The condition.
         settings (Any): As for `decode`.
         RETURNS (str): The text.
-        RAISES (ValueError): As `encode` and `decode` do.
+        RAISES (ValueError): If it isn't a single document, or as `encode` and `decode` do.
         """
+        if not isinstance(doc, (str, Doc)):
+            raise ValueError(Errors.E125.format(name=self.name, value=doc))
         return self.decode(self.encode(doc), label=label, **settings)[0]
 
     def log_likelihoods(
@@ -415,6 +420,7 @@ class ConvVAE(SequencePipe):
         RAISES (ValueError): If the model is a plain autoencoder.
         """
         check_positive("samples", samples)
+        check_natural("seed", seed)
         self._require_latent()
         found = [numpy.zeros(0, dtype="float32")]
         for group in _groups(self._read(docs)):
@@ -493,6 +499,13 @@ class ConvVAE(SequencePipe):
             )
             texts += [self.alphabet.decode(one.symbols) for one in found]
         return texts
+
+    def _loaded(self, file: str, source: str) -> None:
+        super()._loaded(file, source)
+        saved = self.cfg["conditions"]
+        if file == "cfg" and saved != [*self.conditions]:
+            given = [*self.conditions]
+            raise ValueError(Errors.E126.format(name=self.name, saved=saved, given=given))
 
     def _read(self, docs: Union[TextT, Iterable[TextT]]) -> List[Doc]:
         """Make documents of texts."""

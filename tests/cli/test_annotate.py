@@ -307,6 +307,18 @@ def test_processes_load_once_and_end_with_a_killed_run(model, code, tmp_path):
 
 
 @pytest.mark.slow
+def test_a_killed_process_is_an_error(model, code, tmp_path):
+    path, output = write_text(tmp_path / "docs.txt", TEXTS), tmp_path / "output"
+    args = (model, path, output, "--shard-size", 1, "--n-process", 2, "--code", code)
+    (tmp_path / "stop").write_text("self")
+    ended = subprocess.run(command(*args), capture_output=True, encoding="utf8")
+    assert ended.returncode == 1 and "E128" in ended.stdout
+    (tmp_path / "stop").unlink()
+    subprocess.run(command(*args), check=True, capture_output=True)
+    assert read(output) == expected(model, TEXTS)
+
+
+@pytest.mark.slow
 def test_ray_annotates_the_same_and_goes_on(model, code, tmp_path):
     ray = pytest.importorskip("ray")
     path, output = write_text(tmp_path / "docs.txt", TEXTS), tmp_path / "output"

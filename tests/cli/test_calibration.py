@@ -170,6 +170,11 @@ def test_command_needs_probabilities(toy, tmp_path, data):
     assert exit_code == 1 and "E142" in output
 
 
+def test_the_output_is_no_picture(toy, tmp_path):
+    exit_code, output = run(toy / "blank", toy / "classes.spacy", tmp_path / "c.svg")
+    assert exit_code == 1 and "E127" in output and not list(tmp_path.iterdir())
+
+
 def test_matplotlib_is_missing(toy, tmp_path, monkeypatch):
     monkeypatch.delitem(sys.modules, "spacy_textconv.cli._plots", raising=False)
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)

@@ -52,3 +52,12 @@ def test_bad_rates_are_refused(rate):
         Dropout(rate)
     with pytest.raises(ValueError, match=f"E005.*`word_dropout` is {rate}"):
         WordDropout(width=2, p=rate)
+
+
+@pytest.mark.parametrize("rate", [-0.1, 1.0, float("nan")])
+def test_a_rate_that_is_none_changes_nothing(rate):
+    layer = Dropout(None)
+    set_dropout(layer, 0.5)
+    with pytest.raises(ValueError, match=f"E129.* {rate}.*dropout"):
+        set_dropout(layer, rate)
+    assert layer.p == 0.5

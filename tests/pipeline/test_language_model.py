@@ -183,6 +183,8 @@ def test_units_of_the_last_layer(trained):
     rows = pipe.hidden(docs)
     assert [x.shape for x in rows] == [(len(text), 16) for text in TEXTS]
     assert_allclose(pipe.hidden(docs, [5])[1], rows[1][:, [5]])
+    [alone] = pipe.hidden(docs[1])
+    assert_allclose(alone, rows[1], atol=1e-5)
     # A unit knows what it has read, and nothing of what follows.
     changed = pipe.hidden([trained.make_doc("the cat was")])[0]
     assert_allclose(changed[:8], rows[0][:8], atol=1e-5)
@@ -282,7 +284,14 @@ def test_settings_that_are_out_of_range(settings, message):
 
 @pytest.mark.parametrize(
     "name, value",
-    [("temperature", 0), ("temperature", -1.0), ("n", 0), ("max_length", 0), ("top_k", 0)],
+    [
+        ("temperature", 0),
+        ("temperature", -1.0),
+        ("n", 0),
+        ("max_length", 0),
+        ("top_k", 0),
+        ("seed", -1),
+    ],
 )
 def test_texts_that_cannot_be_written(trained, name, value):
     with pytest.raises(ValueError, match=f"`{name}`"):

@@ -839,6 +839,13 @@ def test_working_in_groups_changes_nothing(loss, monkeypatch):
     assert_allclose(gradients_of_groups, gradients, atol=1e-5)
 
 
+def test_without_examples_nothing_is_calibrated(nlp):
+    component = nlp.get_pipe("ner")
+    before = dict(component.cfg)
+    assert component.calibrate([]) == component.cfg["temperature"]
+    assert component.cfg == before
+
+
 def test_a_thousand_labels():
     labels = [f"LABEL{i}" for i in range(998)]
     nlp = ner_pipeline(labels=[*LABELS, *labels])

@@ -124,6 +124,13 @@ def controlled():
     return nlp
 
 
+def test_conditions_keep_their_order(controlled, tmp_path):
+    controlled.to_disk(tmp_path)
+    assert spacy.load(tmp_path).get_pipe("vae").conditions == ("GOOD", "BAD")
+    with pytest.raises(ValueError, match=r"E126.*\['GOOD', 'BAD'\].*\['BAD', 'GOOD'\]"):
+        spacy.load(tmp_path, config={"components.vae.conditions": ["BAD", "GOOD"]})
+
+
 def vae(nlp):
     return nlp.get_pipe("vae")
 
@@ -422,6 +429,10 @@ def test_bad_input(plain, controlled):
         pipe.generate(2)
     with pytest.raises(ValueError, match="E179"):
         pipe.log_likelihoods(["cats"])
+    with pytest.raises(ValueError, match=r"E125.*\['cats'\]"):
+        vae(controlled).rewrite(["cats"], "GOOD")
+    with pytest.raises(ValueError, match="`seed` is 1.5"):
+        vae(controlled).generate(seed=1.5)
     with pytest.raises(ValueError, match="E178.*'UGLY'.*GOOD.*BAD"):
         vae(controlled).rewrite("a bad cat", "UGLY")
     nlp = spacy.blank("en")
