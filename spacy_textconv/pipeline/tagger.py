@@ -6,7 +6,7 @@ other, many times in training; these components ask it for the whole batch.
 
 from dataclasses import replace
 from functools import cache
-from itertools import repeat
+from itertools import accumulate, repeat
 from typing import (
     Any,
     Callable,
@@ -230,7 +230,9 @@ class BatchTagger(Tagger):
     def _scores2guesses(self, scores: Sequence[Floats2d]) -> List[ndarray]:
         """Find the best label of each token."""
         guesses = self.model.ops.to_numpy(self._flatten(scores).argmax(axis=1))
-        return numpy.split(guesses, numpy.cumsum([len(rows) for rows in scores])[:-1])
+        # Several times as fast as `numpy.split`.
+        stops = accumulate(map(len, scores))
+        return [guesses[stop - len(rows) : stop] for rows, stop in zip(scores, stops, strict=True)]
 
     def _flatten(self, scores: Sequence[Floats2d]) -> Any:
         """Lay the scores of documents end to end. *Shape:* (tokens, labels)"""
