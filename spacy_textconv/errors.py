@@ -336,6 +336,10 @@ class Errors(metaclass=_WithCode):
         "of different letters in the texts, which may not all be empty. sentencepiece says: "
         "{reason}"
     )
+    E155 = (
+        "Nothing was measured: no encoder of {model} has read anything of {path}. Give documents "
+        "with tokens; a lemmatizer reads those that its memory doesn't know."
+    )
     E160 = (
         "The model of '{name}' ('{model}') doesn't write sequences. Use an architecture that does, "
         "such as `spacy-textconv.Seq2Seq.v1`."

@@ -1,5 +1,6 @@
 """How far the encoders of a pipeline see, by their shapes and by their gradients."""
 
+from copy import copy
 from dataclasses import dataclass
 from functools import partial
 from typing import Dict, Iterable, Iterator, List, Tuple, cast
@@ -11,6 +12,7 @@ from spacy.tokens import Doc
 from torch import Tensor, nn
 
 from ..layers.convolution import Convolution
+from ..layers.decoder import DecoderStack
 from ..layers.dilated import DilatedStack
 from ..layers.packing import Packing
 from ..layers.receptive_field import ConvolutionShape, ReceptiveField, receptive_fields
@@ -113,19 +115,22 @@ def measure_fields(nlp: Language, docs: Iterable[Doc]) -> Dict[str, ByDistance]:
 
     nlp (Language): The trained pipeline.
     docs (Iterable[Doc]): The documents.
-    RETURNS (Dict[str, ByDistance]): For each stack of convolutions, the parts of all distances.
+    RETURNS (Dict[str, ByDistance]): For each stack of convolutions that has computed something, the
+        parts of all distances. Those of decoders, which also look at a memory, are left out.
     """
     calls: Dict[str, List[CallT]] = {}
     handles = []
     for encoder, module in find_encoders(nlp).items():
         for part, child in module.named_modules():
-            if isinstance(child, PackedStack):
+            if isinstance(child, PackedStack) and not isinstance(child, DecoderStack):
                 keep = partial(_keep, calls.setdefault(f"{encoder} {part}".strip(), []))
                 handles.append(child.register_forward_pre_hook(keep))
-    for _ in nlp.pipe(docs):
-        pass
-    for handle in handles:
-        handle.remove()
+    try:
+        for _ in nlp.pipe(docs):
+            pass
+    finally:
+        for handle in handles:
+            handle.remove()
     return {name: effective_field(of_stack) for name, of_stack in calls.items() if of_stack}
 
 
@@ -152,6 +157,8 @@ def effective_field(calls: List[CallT]) -> ByDistance:
     for stack, x, packing in calls:
         # What was made for prediction can't have a gradient.
         x = x.clone().requires_grad_()
+        packing = copy(packing)
+        packing.gap_rows = packing.gap_rows.clone()
         with torch.enable_grad():
             y = stack(x, packing)
         middles = [

@@ -5,6 +5,7 @@ import io
 import json
 import os
 from contextlib import contextmanager
+from functools import lru_cache
 from itertools import islice
 from pathlib import Path
 from typing import Any, Dict, Iterable, Iterator, List, Optional, Set, Tuple, TypedDict
@@ -119,16 +120,23 @@ def _parse(path: Path, line: bytes) -> Optional[Dict[str, Any]]:
     return document
 
 
+@lru_cache(maxsize=1)
+def _load(path: Path) -> DocBin:
+    """Load a file of which one shard after the other is read."""
+    return DocBin().from_disk(path)
+
+
 def read_docs(shard: Shard, nlp: Language) -> Iterator[Doc]:
     """Make the documents of a shard, with their `meta` in `Doc.user_data`. Those of a `.spacy` file
     keep their tokens and what is annotated."""
     path, start, stop = Path(shard["path"]), shard["start"], shard["stop"]
     if path.suffix == ".spacy":
-        docs = DocBin().from_disk(path)
+        whole, part = _load(path), DocBin()
+        part.attrs, part.strings = whole.attrs, whole.strings
         # Only the documents of the shard are built.
         for name in ("tokens", "spaces", "cats", "flags", "span_groups", "user_data"):
-            setattr(docs, name, getattr(docs, name)[start:stop])
-        yield from docs.get_docs(nlp.vocab)
+            setattr(part, name, getattr(whole, name)[start:stop])
+        yield from part.get_docs(nlp.vocab)
         return
     with path.open("rb") as file:
         file.seek(start)

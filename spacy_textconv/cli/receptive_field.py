@@ -83,6 +83,8 @@ def receptive_field_cli(
         except (OSError, ValueError) as err:
             msg.fail(Errors.E142.format(path=data_path, reason=err), exits=1)
         measured = measure_fields(trained, docs)
+        if not measured:
+            msg.fail(Errors.E155.format(model=model, path=data_path), exits=1)
         for name, shares in measured.items():
             msg.divider(f"{name}, measured")
             table = [(f"{distance:+}", f"{100 * share:.1f}") for distance, share in shares.items()]

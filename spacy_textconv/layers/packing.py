@@ -24,8 +24,8 @@ CPU = torch.device("cpu")
 
 
 def round_rows(rows: int) -> int:
-    """Round a number of rows up to one of 16 sizes between two powers of two, so by a sixteenth at
-    most.
+    """Round a number of rows up to a multiple of 16 and, from 512 on, to one of 16 sizes between
+    two powers of two, so by a sixteenth at most.
 
     On a CPU, torch compiles a kernel for each new shape of a product of matrices, and keeps it. In
     bfloat16 this takes milliseconds, and no two batches have the same number of words.

@@ -64,7 +64,7 @@ def _update_group(
         _get_state(optimizer.mom2, keys, weights),
         [],
         # Counted up by the call.
-        list(torch.full((len(keys),), updates - 1.0, device=device).unbind()),
+        list(torch.full((len(keys),), updates - 1.0, dtype=torch.float32, device=device).unbind()),
         fused=True,
         amsgrad=False,
         maximize=False,

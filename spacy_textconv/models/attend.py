@@ -18,7 +18,7 @@ from ..layers import (
     Pooling,
 )
 from ..layers.pooling import make_pooling
-from .compose import check_arrays, has_blocks, reads_documents
+from .compose import check_arrays, check_width, has_blocks, reads_documents
 from .rows import flatten_rows
 from .types import AttendT, EmbedT
 from .wrap import (
@@ -228,9 +228,7 @@ def join_rows(model: AttendT, Xs: Sequence[Floats2d]) -> Tuple[Tensor, Tensor]:
     """
     check_arrays(model, Xs)
     width = model.get_dim("nI")
-    for X in Xs:
-        if len(X) and X.shape[1] != width:
-            raise ValueError(Errors.E031.format(width=width, actual=X.shape[1]))
+    check_width(width, Xs, Errors.E031)
     x = to_tensor(model, flatten_rows(model.ops, Xs, width).astype("float32", copy=False))
     return x, torch.tensor([len(X) for X in Xs], dtype=torch.long, device=x.device)
 

@@ -81,13 +81,13 @@ def check_vectors(tok2vec: EmbedT, docs: List[Doc], Xs: List[Floats2d]) -> None:
     check_width(tok2vec.maybe_get_dim("nO"), Xs)
 
 
-def check_width(width: Optional[int], Xs: Sequence[Floats2d]) -> None:
-    """Raise a ValueError unless the rows of documents, of any number, have the width that the
-    tok2vec is said to have, if it is known."""
+def check_width(width: Optional[int], Xs: Sequence[Floats2d], message: str = Errors.E069) -> None:
+    """Raise a ValueError with this message unless the rows of documents, of any number, have the
+    width that a layer expects, if it is known."""
     for X in Xs:
         # Some embedding layers give an empty document no columns.
         if width is not None and len(X) and X.shape[1] != width:
-            raise ValueError(Errors.E069.format(width=width, actual=X.shape[1]))
+            raise ValueError(message.format(width=width, actual=X.shape[1]))
 
 
 def checked(tok2vec: EmbedT) -> EmbedT:

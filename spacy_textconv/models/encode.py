@@ -18,7 +18,7 @@ from ..layers import (
     slice_documents,
 )
 from ..layers.packing import ranges
-from .compose import check_arrays
+from .compose import check_arrays, check_width
 from .rows import flatten_rows
 from .shim import BackpropT, gradients
 from .types import EncoderForwardT, EncoderT
@@ -154,9 +154,7 @@ def _stack(model: EncoderT) -> PackedStack:
 def forward(model: EncoderT, Xs: List[Floats2d], is_train: bool) -> EncoderForwardT:
     check_arrays(model, Xs)
     width = model.get_dim("nI")
-    for X in Xs:
-        if len(X) and X.shape[1] != width:
-            raise ValueError(Errors.E006.format(width=width, actual=X.shape[1]))
+    check_width(width, Xs, Errors.E006)
     if is_train:
         return _forward_train(model, Xs)
     return _predict(model, Xs), no_backprop

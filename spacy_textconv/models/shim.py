@@ -141,7 +141,8 @@ class TorchShim(Shim):
             for name, param in self.module.named_parameters()
             if param.grad is not None
         }
-        if is_adam(optimizer):
+        # On other devices, arrays of the optimizer can't share the memory of tensors.
+        if is_adam(optimizer) and self.device.type in ("cpu", "cuda"):
             adam_step(optimizer, learned)
         else:
             for key, param in learned.items():

@@ -91,7 +91,8 @@ def find_impossible(docs: List[Doc], tags: BiluoTags) -> List[Tuple[ndarray, nda
     """Find tags that contradict what is known about the tokens: pairs of which tokens, of all
     documents together, can't have which tags. *Shape:* (tokens,) and (tags,)"""
     attrs = [ENT_IOB, IS_SPACE, SENT_START]
-    columns = numpy.concatenate([doc.to_array(attrs).reshape(len(doc), 3) for doc in docs]).T
+    values = [doc.to_array(attrs).reshape(len(doc), 3) for doc in docs]
+    columns = numpy.concatenate([numpy.zeros((0, 3), "uint64"), *values]).T
     set_before = (columns[0] == 1) | (columns[0] == 3)
     before_sentence = numpy.append(columns[2] == 1, False)[1:]
     return [

@@ -388,8 +388,6 @@ class ConvEntityRecognizer(ConvPipe):
         validate_examples(examples, "ConvEntityRecognizer.calibrate")
         if not self.model.has_dim("nO"):
             raise ValueError(SpacyErrors.E109.format(name=self.name))
-        if not examples:
-            return self.cfg["temperature"]
         gold = self._gold_tags(examples, allow_unknown=True)
         if not (gold >= 0).any():
             return self.cfg["temperature"]
@@ -514,7 +512,7 @@ class ConvEntityRecognizer(ConvPipe):
                     raise ValueError(Errors.E019.format(label=ent.label_, name=self.name))
             gold.append(tags)
         docs = [_without_predictions(eg.predicted, self.spans_key) for eg in examples]
-        return self._possible_tags(docs, numpy.concatenate(gold))
+        return self._possible_tags(docs, numpy.concatenate([numpy.zeros(0, "int64"), *gold]))
 
     def _trim(self, span: Span) -> Span:
         """Take white space off the ends of a span."""

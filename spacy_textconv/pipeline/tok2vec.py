@@ -92,8 +92,8 @@ class ConvTok2Vec(Tok2Vec):
             if waiting:
                 return []
             d_docs = self._learn_the_rest()
-            if sgd is not None:
-                self.finish_update(sgd)
+            if sgd not in (None, False):
+                self.finish_update(cast(Optimizer, sgd))
             return d_docs
 
         for listener in listeners:

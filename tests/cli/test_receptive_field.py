@@ -2,14 +2,16 @@ import re
 import sys
 
 import pytest
+import spacy
 import torch
 from spacy.cli import app
-from spacy.tokens import DocBin
+from spacy.tokens import Doc, DocBin
+from spacy.training import Example
 from thinc.api import Config
 from typer.testing import CliRunner
 
 import spacy_textconv.cli  # noqa: F401
-from spacy_textconv.cli._fields import effective_field, find_encoders, list_layers
+from spacy_textconv.cli._fields import effective_field, find_encoders, list_layers, measure_fields
 from spacy_textconv.layers.dilated import DilatedStack
 from spacy_textconv.layers.packing import Packing
 
@@ -131,6 +133,28 @@ def test_measured_field_of_a_pipeline(saved, tmp_path):
     assert max(shares, key=lambda distance: float(shares[distance])) == "+0"
     picture = (tmp_path / "fields.svg").read_text()
     assert picture.count("measured") >= 1 and "blocks.1.convolution" in picture
+
+
+def test_measured_fields_of_a_lemmatizer(tmp_path):
+    nlp = spacy.blank("en")
+    model = {"@architectures": "spacy-textconv.CTCTransducer.v1", "width": 8, "dilations": [1]}
+    nlp.add_pipe("textconv_lemmatizer", config={"model": model})
+    known = Doc(nlp.vocab, words=["sings", "sees"], lemmas=["sing", "see"])
+    nlp.initialize(lambda: [Example(nlp.make_doc(known.text), known)])
+    nlp.to_disk(tmp_path / "model")
+    for docs, code in (([nlp.make_doc("walks talk")], 0), ([known], 1)):
+        DocBin(docs=docs).to_disk(tmp_path / "docs.spacy")
+        args = ("--measure", tmp_path / "model", tmp_path / "docs.spacy")
+        exit_code, output = run(tmp_path / "model" / "config.cfg", *args)
+        assert exit_code == code
+        assert output.count(", measured") == 2 * (1 - code) and ("E155" in output) == bool(code)
+
+
+def test_measured_fields_of_a_language_model(tmp_path):
+    nlp = spacy.blank("en")
+    nlp.add_pipe("textconv_lm", config={"min_count": 1})
+    nlp.initialize(lambda: [Example(nlp.make_doc("Birds"), nlp.make_doc("Birds"))])
+    assert measure_fields(nlp, [nlp.make_doc("Birds see")]) == {}
 
 
 def test_command_says_what_is_wrong(saved, tmp_path):

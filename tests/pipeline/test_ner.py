@@ -844,6 +844,7 @@ def test_without_examples_nothing_is_calibrated(nlp):
     before = dict(component.cfg)
     assert component.calibrate([]) == component.cfg["temperature"]
     assert component.cfg == before
+    assert component.get_loss([], []) == (0.0, [])
 
 
 def test_a_thousand_labels():

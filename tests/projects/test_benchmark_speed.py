@@ -1,3 +1,4 @@
+import copy
 import os
 import re
 from contextlib import contextmanager
@@ -37,7 +38,7 @@ def scripts():
     """The scripts, which import each other."""
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(SCRIPTS)
-        names = ["contestants", "measure", "memory", "report", "pipelines"]
+        names = ["contestants", "measure", "memory", "plots", "report", "pipelines"]
         yield SimpleNamespace(**{name: import_module(name) for name in names})
 
 
@@ -176,6 +177,14 @@ def test_an_encoder_that_fails_sits_out(scripts, monkeypatch):
     first, second = rates["TorchBiLSTMEncoder"]
     assert first and second is None
     assert all(map(all, (rates[name] for name in ENCODERS if name != "TorchBiLSTMEncoder")))
+
+
+def test_an_encoder_that_always_fails_is_not_drawn(scripts, result):
+    changed = copy.deepcopy(result)
+    for axis in changed["scaling"].values():
+        axis["rates"]["TorchBiLSTMEncoder"] = [None] * len(axis["values"])
+    figure = scripts.plots.draw_scaling(changed)
+    assert [len(axes.lines) for axes in figure.axes] == [len(ENCODERS) - 1] * len(figure.axes)
 
 
 def test_lengths_make_the_number_of_words(scripts):

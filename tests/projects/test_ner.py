@@ -33,7 +33,7 @@ UNER = """\
 # sent_id = a-3
 1\tEnd\tO\t-\tsomeone
 
-# newdoc id = b
+# newdoc
 # sent_id = b-1
 1\tRome\tB-LOC
 2\tParis\tB-LOC

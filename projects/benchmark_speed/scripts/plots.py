@@ -109,6 +109,8 @@ def draw_scaling(result: dict[str, Any]) -> Figure:
                 for value, rate in zip(cells["values"], rates, strict=True)
                 if rate is not None
             ]
+            if not points:
+                continue
             axes.plot(*zip(*points, strict=True), color=shades[name], marker="o", ms=4, lw=2)
             ends[name] = points[-1]
         first, last = cells["values"][0], cells["values"][-1]

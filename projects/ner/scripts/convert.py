@@ -41,7 +41,7 @@ def read_docs(path: Path, word_column: int, n_sents: int) -> Iterator[Doc]:
     """N_SENTS sentences in a row make a doc, and where the file says that a text begins, so does a
     doc. Sentence starts are not marked, because `gold_preproc` would cut the docs there."""
     vocab = Vocab()
-    for text in re.split(r"^# newdoc .*$", path.read_text(encoding="utf8"), flags=re.MULTILINE):
+    for text in re.split(r"^# newdoc\b.*$", path.read_text(encoding="utf8"), flags=re.MULTILINE):
         blocks = [block.split("\n") for block in re.split(r"\n\s*\n", text.strip("\n"))]
         if word_column > 0:
             # Words in the first column may begin with #, as hashtags do; numbers don't.
