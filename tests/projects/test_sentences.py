@@ -136,6 +136,7 @@ def test_labels_are_judged_beside_the_reviews_themselves(project: Path):
     assert results["of random points"]["bleu"] is None
     for scores in results.values():
         assert 0 <= scores["accuracy"] <= 1 and scores["bits_per_character"] > 0
+        assert 0 <= scores["known"] <= 1
 
 
 def test_the_speeds_of_both_decoders(project: Path):

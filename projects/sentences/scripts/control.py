@@ -1,5 +1,6 @@
 """Reviews that are written under a label: whether a classifier finds the label in them, how much of
-a review is kept, and how probable they are to a language model. Both have read other reviews."""
+a review is kept, how probable they are to a language model, and how many are known by heart.
+Classifier and language model have read other reviews."""
 
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from spacy.language import Language
 from spacy.tokens import DocBin
 from wasabi import msg
 
-HEADER = ["Texts", "Label %", "BLEU with the source", "Bits per character"]
+HEADER = ["Texts", "Label %", "BLEU with the source", "Bits per character", "Known %"]
 
 
 def measure_accuracy(judge: Language, texts: list[str], labels: list[str]) -> float:
@@ -35,12 +36,19 @@ def rewrite(vae: Any, texts: list[str], labels: list[str]) -> list[str]:
 
 
 def main(
-    training: Path, judge: Path, lm: Path, reviews: Path, output_path: Path, number: int = 1000
+    training: Path,
+    learned: Path,
+    judge: Path,
+    lm: Path,
+    reviews: Path,
+    output_path: Path,
+    number: int = 1000,
 ) -> None:
-    """Measure TRAINING/model-best, by the pipelines JUDGE and LM: what is made of REVIEWS, and
-    NUMBER texts of random points. Write OUTPUT_PATH (JSON)."""
+    """Measure TRAINING/model-best, which has read LEARNED, by the pipelines JUDGE and LM: what is
+    made of REVIEWS, and NUMBER texts of random points. Write OUTPUT_PATH (JSON)."""
     nlp, judge_nlp, lm_nlp = spacy.load(training / "model-best"), spacy.load(judge), spacy.load(lm)
     vae = nlp.get_pipe("vae")
+    known = {doc.text for doc in DocBin().from_disk(learned).get_docs(nlp.vocab)}
     docs = [*DocBin().from_disk(reviews).get_docs(nlp.vocab)]
     sources = [doc.text for doc in docs]
     labels = [max(doc.cats, key=lambda label: doc.cats[label]) for doc in docs]
@@ -64,6 +72,7 @@ def main(
             "accuracy": measure_accuracy(judge_nlp, texts, wanted),
             "bleu": None if texts is generated else bleu.corpus_score(texts, [sources]).score,
             "bits_per_character": measure_surprise(lm_nlp, texts),
+            "known": sum(text in known for text in texts) / len(texts),
             "texts": texts[:10],
         }
     output_path.parent.mkdir(parents=True, exist_ok=True)
@@ -74,10 +83,11 @@ def main(
             f"{100 * scores['accuracy']:.1f}",
             "" if scores["bleu"] is None else f"{scores['bleu']:.1f}",
             f"{scores['bits_per_character']:.2f}",
+            f"{100 * scores['known']:.1f}",
         )
         for name, scores in results.items()
     ]
-    msg.table(rows, header=HEADER, divider=True, aligns=["l", "r", "r", "r"])
+    msg.table(rows, header=HEADER, divider=True, aligns=["l", "r", "r", "r", "r"])
 
 
 if __name__ == "__main__":
