@@ -121,8 +121,8 @@ def _parse(path: Path, line: bytes) -> Optional[Dict[str, Any]]:
 
 
 @lru_cache(maxsize=1)
-def _load(path: Path) -> DocBin:
-    """Load a file of which one shard after the other is read."""
+def _load(path: Path, changed: int) -> DocBin:
+    """Load a file, of which one shard after the other is read until it is changed."""
     return DocBin().from_disk(path)
 
 
@@ -131,7 +131,7 @@ def read_docs(shard: Shard, nlp: Language) -> Iterator[Doc]:
     keep their tokens and what is annotated."""
     path, start, stop = Path(shard["path"]), shard["start"], shard["stop"]
     if path.suffix == ".spacy":
-        whole, part = _load(path), DocBin()
+        whole, part = _load(path, path.stat().st_mtime_ns), DocBin()
         part.attrs, part.strings = whole.attrs, whole.strings
         # Only the documents of the shard are built.
         for name in ("tokens", "spaces", "cats", "flags", "span_groups", "user_data"):

@@ -57,13 +57,12 @@ def best_strings(
     counts = slots.number(numpy.array([*map(len, sources)], dtype="int64"))
     numbers, places, lengths = collapse(log_probs.argmax(axis=1), counts)
     losses, _ = ctc_loss(*map(torch.from_numpy, (log_probs, counts, numbers, lengths)))
-    ends = lengths.cumsum().tolist()
+    ends = lengths.cumsum()
+    columns = (ends - lengths).tolist(), ends.tolist(), losses.neg().exp().tolist()
     numbers, places = numbers.tolist(), places.tolist()
     return [
         [(_write(source, numbers[start:end], places[start:end], symbols, slots), probability)]
-        for source, start, end, probability in zip(
-            sources, [0, *ends], ends, losses.neg().exp().tolist(), strict=False
-        )
+        for source, start, end, probability in zip(sources, *columns, strict=True)
     ]
 
 
