@@ -336,6 +336,7 @@ class ConvVAE(SequencePipe):
         vectors: Any,
         *,
         label: Optional[str] = None,
+        strength: float = 1.0,
         beam: int = 1,
         length_penalty: float = 1.0,
         sampler: Optional[Sampler] = None,
@@ -344,6 +345,8 @@ class ConvVAE(SequencePipe):
 
         vectors (Floats2d): The points. *Shape:* (texts, latent)
         label (Optional[str]): The condition that the texts are written under.
+        strength (float): How much the condition counts: 1 as in training, and with more, texts are
+            more typical of it.
         beam (int): How many sequences are kept in mind while one is written. 1 writes the most
             probable symbols.
         length_penalty (float): How much longer sequences are preferred, for a beam.
@@ -353,11 +356,12 @@ class ConvVAE(SequencePipe):
             condition.
         """
         check_beam(beam, 1, length_penalty)
+        check_not_negative("strength", strength)
         self._require_model()
         points = self._check_points(vectors)
         conditions = numpy.zeros((len(points), len(self.conditions)), dtype="float32")
         if label is not None:
-            conditions[:, self._condition(label)] = 1.0
+            conditions[:, self._condition(label)] = strength
         rows = self.model.ops.asarray2f(cast(Any, numpy.hstack([points, conditions])))
         return self._write(rows, beam=beam, length_penalty=length_penalty, sampler=sampler)
 

@@ -384,6 +384,20 @@ def test_texts_under_a_condition(controlled):
     assert sum("bad" in text for text in bad) >= 15 > 5 >= sum("bad" in text for text in good)
 
 
+def test_a_condition_counts_by_its_strength(controlled):
+    pipe = vae(controlled)
+    points = pipe.encode(NEGATIVE)
+    assert pipe.decode(points, label="GOOD", strength=0.0) == pipe.decode(points)
+    assert pipe.decode(points, label="GOOD", strength=1.0) == pipe.decode(points, label="GOOD")
+    weak, strong = (
+        sum("bad" in text for text in pipe.generate(40, seed=0, label="BAD", strength=strength))
+        for strength in (0.2, 3.0)
+    )
+    assert strong > weak
+    with pytest.raises(ValueError, match="`strength` is -1"):
+        pipe.decode(points, label="GOOD", strength=-1)
+
+
 def test_a_listener_needs_documents_of_the_pipeline():
     nlp = pipeline(shared=True)
     with pytest.raises(ValueError, match="E177.*'tok2vec'.*'cats'"):
