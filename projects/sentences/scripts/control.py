@@ -28,10 +28,10 @@ def measure_surprise(lm: Language, texts: list[str]) -> float:
     return surprise / max(1, sum(map(len, texts)))
 
 
-def rewrite(vae: Any, texts: list[str], labels: list[str], strength: float) -> list[str]:
+def rewrite(vae: Any, texts: list[str], labels: list[str], **settings: Any) -> list[str]:
     """Write the texts of the points of texts, each under a label."""
     points = vae.encode(texts, cut=True)
-    under = {label: vae.decode(points, label=label, strength=strength) for label in vae.conditions}
+    under = {label: vae.decode(points, label=label, **settings) for label in vae.conditions}
     return [under[label][number] for number, label in enumerate(labels)]
 
 
@@ -44,10 +44,11 @@ def main(
     output_path: Path,
     number: int = 1000,
     strength: float = 1.0,
+    beam: int = 1,
 ) -> None:
     """Measure TRAINING/model-best, which has read LEARNED, by the pipelines JUDGE and LM: what is
-    made of REVIEWS, and NUMBER texts of random points, under a label that counts STRENGTH. Write
-    OUTPUT_PATH (JSON)."""
+    made of REVIEWS, and NUMBER texts of random points, with a BEAM and under a label that counts
+    STRENGTH. Write OUTPUT_PATH (JSON)."""
     nlp, judge_nlp, lm_nlp = spacy.load(training / "model-best"), spacy.load(judge), spacy.load(lm)
     vae = nlp.get_pipe("vae")
     known = {doc.text for doc in DocBin().from_disk(learned).get_docs(nlp.vocab)}
@@ -56,18 +57,19 @@ def main(
     labels = [max(doc.cats, key=lambda label: doc.cats[label]) for doc in docs]
     first, second = vae.conditions
     others = [second if label == first else first for label in labels]
+    settings = {"strength": strength, "beam": beam}
     drawn = [label for label in vae.conditions for _ in range(number // 2)]
     generated = [
         text
         for seed, label in enumerate(vae.conditions)
-        for text in vae.generate(number // 2, seed=seed, label=label, strength=strength)
+        for text in vae.generate(number // 2, seed=seed, label=label, **settings)
     ]
     bleu = BLEU()
     results: dict[str, Any] = {}
     for name, texts, wanted in [
         ("the reviews themselves", sources, labels),
-        ("under their own label", rewrite(vae, sources, labels, strength), labels),
-        ("under the other label", rewrite(vae, sources, others, strength), others),
+        ("under their own label", rewrite(vae, sources, labels, **settings), labels),
+        ("under the other label", rewrite(vae, sources, others, **settings), others),
         ("of random points", generated, drawn),
     ]:
         results[name] = {
