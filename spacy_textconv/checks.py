@@ -51,6 +51,12 @@ def check_natural(name: str, value: int) -> None:
         raise ValueError(Errors.E017.format(name=name, value=value, limit=_limit(name)))
 
 
+def check_seed(value: Optional[int]) -> None:
+    """Raise a ValueError unless the value is a seed, or None."""
+    if value is not None:
+        check_natural("seed", value)
+
+
 def check_positives(name: str, value: Collection[int]) -> None:
     """Raise a ValueError unless there is at least one whole number, each from 1 to its limit."""
     if not value or not all(_is_whole(name, number, 1) for number in value):

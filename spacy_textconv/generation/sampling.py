@@ -5,7 +5,7 @@ from typing import List, Optional, Tuple, Union
 import torch
 from torch import Tensor
 
-from ..checks import check_factor, check_natural, check_positive
+from ..checks import check_factor, check_positive, check_seed
 from .search import Hypothesis, Writer, collect, largest, stream
 
 
@@ -36,8 +36,7 @@ class Sampler:
             check_positive("top_k", top_k)
         if top_p is not None:
             check_factor("top_p", top_p)
-        if seed is not None:
-            check_natural("seed", seed)
+        check_seed(seed)
         self.temperature = temperature
         self.top_k = top_k
         self.top_p = top_p

@@ -57,12 +57,12 @@ def best_strings(
     counts = slots.number(numpy.array([*map(len, sources)], dtype="int64"))
     numbers, places, lengths = collapse(log_probs.argmax(axis=1), counts)
     losses, _ = ctc_loss(*map(torch.from_numpy, (log_probs, counts, numbers, lengths)))
-    ends = lengths.cumsum()
-    columns = (ends - lengths).tolist(), ends.tolist(), losses.neg().exp().tolist()
-    numbers, places = numbers.tolist(), places.tolist()
+    readings = _cut(numbers, places, lengths)
     return [
-        [(_write(source, numbers[start:end], places[start:end], symbols, slots), probability)]
-        for source, start, end, probability in zip(sources, *columns, strict=True)
+        [(_write(source, *reading, symbols, slots), probability)]
+        for source, reading, probability in zip(
+            sources, readings, losses.neg().exp().tolist(), strict=True
+        )
     ]
 
 
@@ -148,11 +148,19 @@ def _best_readings(
     alignment."""
     strings = numpy.repeat(numpy.arange(len(counts)), counts)
     scores = numpy.bincount(strings, log_probs.max(axis=1), minlength=len(counts))
-    numbers, places, lengths = collapse(log_probs.argmax(axis=1), counts)
+    readings = _cut(*collapse(log_probs.argmax(axis=1), counts))
+    return [(*reading, score) for reading, score in zip(readings, scores.tolist(), strict=True)]
+
+
+def _cut(
+    numbers: ndarray, places: ndarray, lengths: ndarray
+) -> List[Tuple[Tuple[int, ...], Tuple[int, ...]]]:
+    """Give each string its symbols, and the first of the slots of each, of what `collapse` lays end
+    to end."""
     ends = lengths.cumsum()
     return [
-        (tuple(numbers[start:end].tolist()), tuple(places[start:end].tolist()), score)
-        for start, end, score in zip(ends - lengths, ends, scores.tolist(), strict=True)
+        (tuple(numbers[start:end].tolist()), tuple(places[start:end].tolist()))
+        for start, end in zip(ends - lengths, ends, strict=True)
     ]
 
 

@@ -508,9 +508,8 @@ class ConvTransducer(ConvPipe):
     def _find_features(self, docs: Sequence[Doc]) -> None:
         """Keep in mind which features documents have."""
         if len(self.cfg["features"]) < len(self.features):
-            unset = self._reader.unset(docs)
-            found = {*self.cfg["features"], *(name for name in self.features if name not in unset)}
-            self.cfg["features"] = sorted(found)
+            missing = set(self._reader.unset(docs)).difference(self.cfg["features"])
+            self.cfg["features"] = [name for name in self.features if name not in missing]
 
     def _pairs(self, examples: Sequence[Example]) -> List[Pair]:
         """List what a batch teaches, equal pairs once, unless they depend on the context."""

@@ -23,6 +23,7 @@ from ..checks import (
     check_not_negative,
     check_positive,
     check_probability,
+    check_seed,
 )
 from ..errors import Errors, Warnings
 from ..generation.sampling import Sampler
@@ -391,8 +392,7 @@ class ConvVAE(SequencePipe):
         RAISES (ValueError): If the model is a plain autoencoder, or as `decode` does.
         """
         check_natural("n", n)
-        if seed is not None:
-            check_natural("seed", seed)
+        check_seed(seed)
         self._require_latent()
         points = numpy.random.default_rng(seed).standard_normal((n, self.width), dtype="float32")
         return self.decode(points, **settings)

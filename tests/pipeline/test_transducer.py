@@ -183,7 +183,7 @@ def test_of_several_known_results_the_most_probable_is_taken():
     assert lemmas(nlp("walking")) == [candidates[-1]]
 
 
-def test_a_change_of_settings_counts_for_what_was_remembered(lemmatizer):
+def test_a_change_of_settings_counts_for_what_was_remembered():
     nlp = make_lemmatizer(memory=True)
     train(nlp, lemma_examples(nlp, ["left"], ["leave"]), steps=1)
     component = nlp.get_pipe("lemmatizer")

@@ -28,11 +28,11 @@ def measure_surprise(lm: Language, texts: list[str]) -> float:
     return surprise / max(1, sum(map(len, texts)))
 
 
-def rewrite(vae: Any, texts: list[str], labels: list[str], **settings: Any) -> list[str]:
-    """Write the texts of the points of texts, each under a label."""
+def rewrite(vae: Any, texts: list[str], *wanted: list[str], **settings: Any) -> list[list[str]]:
+    """Write the texts of the points of texts, for each list of labels under these."""
     points = vae.encode(texts, cut=True)
     under = {label: vae.decode(points, label=label, **settings) for label in vae.conditions}
-    return [under[label][number] for number, label in enumerate(labels)]
+    return [[under[label][number] for number, label in enumerate(labels)] for labels in wanted]
 
 
 def main(
@@ -64,12 +64,13 @@ def main(
         for seed, label in enumerate(vae.conditions)
         for text in vae.generate(number // 2, seed=seed, label=label, **settings)
     ]
+    own, other = rewrite(vae, sources, labels, others, **settings)
     bleu = BLEU()
     results: dict[str, Any] = {}
     for name, texts, wanted in [
         ("the reviews themselves", sources, labels),
-        ("under their own label", rewrite(vae, sources, labels, **settings), labels),
-        ("under the other label", rewrite(vae, sources, others, **settings), others),
+        ("under their own label", own, labels),
+        ("under the other label", other, others),
         ("of random points", generated, drawn),
     ]:
         results[name] = {
